@@ -1,0 +1,41 @@
+"""A user's mistake, told so that it can be mended: what is wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Mistake(Exception):
+    """A mistake of the user's, shown on one screen without a traceback; the command line then exits with code 2.
+
+    `what` says what is wrong, `where` names the flag or the file and key, `right` says what would be right.
+    """
+
+    def __init__(self, what: str, *, where: str = "", right: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.right = what, where, right
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.right:
+            lines.append(f"  right: {self.right}")
+        return "\n".join(lines)
+
+
+class Mistakes(Mistake):
+    """Several mistakes found at once (all errors of a file are shown together)."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint for an unknown name: the nearest valid one first, then all of them."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    listed = ", ".join(known) if len(known) <= 24 else f"{', '.join(known[:24])}, … ({len(known)} in all)"
+    return f"did you mean '{close[0]}'? Known: {listed}" if close else f"one of: {listed}"

@@ -1,0 +1,62 @@
+"""What a stage is, and its key.
+
+A stage is one step of a candidate: *train* one group of tasks from a parent's weights, or *score* one target from a
+stage's weights. Its key is a hash of everything its result depends on, so equal keys mean equal results, and a stage
+that is in the store is never run again. This file imports neither Ray nor torch: planning is free of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
+
+Scalar = str | int | float | bool | None
+
+RECIPE = 1
+"""Raised by hand whenever the training or scoring code changes what a stage computes."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node of the stage tree.
+
+    `parent` is the key of the stage whose weights this one starts from, None for the base model. `tasks` is the group
+    trained together, or the one target that is scored. `data` holds one fingerprint a task, of exactly the examples the
+    stage reads; `model` the base model's. `settings` is every hyperparameter and numeric setting that changes the
+    result. `seed` is the root seed of the candidate, None where nothing is random (a score stage).
+    """
+
+    kind: Literal["train", "score"]
+    parent: str | None
+    tasks: tuple[str, ...]
+    data: tuple[str, ...]
+    model: str
+    method: str
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    steps: int = 0
+    seed: int | None = None
+    recipe: int = RECIPE
+
+    @cached_property
+    def key(self) -> str:
+        """32 hexadecimal digits: SHA-256 of the canonical JSON of all fields."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
+
+    @property
+    def random_seed(self) -> int:
+        """The seed of every random number drawn in this stage, derived from the key (63 bits)."""
+        return int(self.key[:16], 16) >> 1
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces, so that equal stages give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`."""
+        fields: dict[str, Any] = json.loads(text)
+        return cls(**{**fields, "tasks": tuple(fields["tasks"]), "data": tuple(fields["data"])})
