@@ -1,0 +1,98 @@
+"""Configuration files: where they are, and reading one into a pydantic model with every error told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainables.errors import Mistake, Mistakes, nearest
+
+
+class Config(BaseModel):
+    """A configuration: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=Config)
+
+
+def configs_dir() -> Path:
+    """The folder of shipped configurations: beside the packages in a checkout, inside `search` when installed."""
+    root = Path(__file__).resolve().parent.parent
+    installed = root / "search" / "configs"
+    return installed if installed.is_dir() else root / "configs"
+
+
+def names(folder: str) -> list[str]:
+    """The names of the shipped configurations of one folder (`tasks`, `spaces`, `suites`)."""
+    return sorted(path.stem for path in (configs_dir() / folder).glob("*.yaml"))
+
+
+def find(folder: str, name: str, flag: str) -> Path:
+    """The file of a shipped configuration by its name, or a file of the user's by its path."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise Mistake(f"there is no file {name}", where=flag, right=f"a file, or {nearest(name, names(folder))}")
+        return path
+    if name not in names(folder):
+        raise Mistake(f"unknown {folder.removesuffix('s')} '{name}'", where=flag, right=nearest(name, names(folder)))
+    return configs_dir() / folder / f"{name}.yaml"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping, by the safe loader; a Mistake where it is unreadable or no mapping."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise Mistake(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise Mistake(f"the file is no UTF-8 text: {error.reason}", where=str(path), right="a YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        raise Mistake(f"the file is no valid YAML: {getattr(error, 'problem', error)}", where=where) from error
+    if not isinstance(content, dict):
+        raise Mistake("the file holds no keys and values", where=str(path), right="lines of the form `key: value`")
+    return content
+
+
+def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, str] | str) -> Model:
+    """The model from a mapping; Mistakes with the place of every error.
+
+    `where` is the file the content is from, or for each top-level key the flag or file that set it.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise Mistakes(_mistake(model, problem, where) for problem in error.errors()) from None
+
+
+def _mistake(model: type[Config], problem: Any, where: Mapping[str, str] | str) -> Mistake:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    source = where if isinstance(where, str) else where.get(path[0] if path else "", "")
+    place = f"{source}, key '{key}'" if key and not source.startswith("--") else source
+    if problem["type"] == "extra_forbidden":
+        return Mistake(f"unknown key '{key}'", where=place, right=nearest(path[-1], _keys(model, path[:-1])))
+    if problem["type"] == "missing":
+        return Mistake(f"the key '{key}' is missing", where=source)
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | list | None) else ""
+    return Mistake(f"{key}: {message[0].lower() + message[1:]}{shown}", where=place)
+
+
+def _keys(model: Any, path: Iterable[str]) -> list[str]:
+    """The valid keys at a place inside a model."""
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None:
+            candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+            model = next((c for c in candidates if hasattr(c, "model_fields")), model)
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,222 @@
+"""What the pretraining tool reads: sentence pairs in two languages with what tells them apart, and a lexicon.
+
+A corpus gives pairs (first text, second text, relation): the second retells the first, or part of it, with nothing or
+one thing changed, in any two languages. The relation is known from how the pair was made; no task label is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import Mistake
+from trainables.mini import meaning
+from trainables.mini.grammar import concept_tags, language, language_codes
+
+Pair = tuple[str, str, str]
+"""First text, second text, relation."""
+
+Lexicon = list[list[str]]
+"""Words of several languages that mean the same, a list a concept."""
+
+
+class Corpus(ABC):
+    """A source of pretraining text. Streams are endless and a function of the generator they are given."""
+
+    languages: tuple[str, ...]
+    relations: tuple[str, ...]
+
+    @abstractmethod
+    def pair(self, rng: random.Random) -> Pair:
+        """Two sentences, mostly of two languages, and their relation (one of `relations`)."""
+
+    @abstractmethod
+    def translation(self, rng: random.Random) -> tuple[str, str]:
+        """A sentence and its translation."""
+
+    @abstractmethod
+    def lexicon(self) -> Lexicon:
+        """Words that mean the same, for aligning the first embeddings."""
+
+    def sentences(self, rng: random.Random, count: int) -> Iterator[str]:
+        """Sentences of all languages, for training a tokenizer."""
+        for _ in range(count):
+            yield from self.translation(rng)
+
+
+class MiniCorpus(Corpus):
+    """The mini suite's own corpus: facts of its training split alone, said in every language."""
+
+    KINDS_OF_CHANGE = ("same", *(how for how in meaning.CHANGES if how != "converse"), "other")
+
+    def __init__(self, switched: float = 0.15) -> None:
+        """`switched` is the share of pairs whose first sentence mixes two languages, word by word."""
+        self.languages = language_codes()
+        self.relations = tuple(f"{how}{sign}" for how in self.KINDS_OF_CHANGE for sign in ("", "/denied"))
+        self._switched = switched
+        self._words = self._dictionary()
+
+    def pair(self, rng: random.Random) -> Pair:
+        fact = self._fact(rng)
+        facts = [fact]
+        if rng.random() < 0.4:
+            facts.insert(rng.randrange(2), self._fact(rng))
+        how, told = self._change(rng, fact, facts)
+        flipped = rng.random() < 0.4 and told.kind not in meaning.POSITIVE_ONLY
+        told = told.denied() if flipped else told
+        if rng.random() < 0.3:
+            told = meaning.change(rng, told, "converse") or told
+        extra = [self._fact(rng)] if len(facts) == 1 and rng.random() < 0.1 else []
+        first, second = rng.choice(self.languages), rng.choice(self.languages)
+        if rng.random() < 0.25:
+            first = second
+        if rng.random() < 0.2:
+            first, second = rng.choice((("en", second), (first, "en")))
+        asked = len(facts) == 1 and not extra and not fact.negated and not told.negated and rng.random() < 0.15
+        one = meaning.say(rng, *facts, ask=asked).sentence(first)
+        two = meaning.say(rng, told, *extra, ask=asked).sentence(second)
+        text = self._switch(rng, one.text, first) if rng.random() < self._switched else one.text
+        # Some sentences come word by word, as treebanks give them: that is how taggers will see them.
+        again = " ".join(two.tokens) if rng.random() < 0.15 else two.text
+        return text, again, how + ("/denied" if flipped else "")
+
+    def translation(self, rng: random.Random) -> tuple[str, str]:
+        facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
+        asked = len(facts) == 1 and not facts[0].negated and rng.random() < 0.25
+        said = meaning.say(rng, *facts, ask=asked)
+        first, second = rng.choice(self.languages), rng.choice(self.languages if rng.random() < 0.7 else ("en",))
+        again = meaning.Saying(said.facts, said.sides, said.joined, rng.randrange(12))
+        return said.sentence(first).text, again.sentence(second).text
+
+    def lexicon(self) -> Lexicon:
+        return [
+            [form for code in self.languages for form in sorted(language(code).forms(concept))]
+            for concept in concept_tags()
+        ]
+
+    def _fact(self, rng: random.Random) -> meaning.Fact:
+        while True:
+            fact = meaning.draw(rng)
+            if meaning.in_split("train", fact):
+                return fact
+
+    def _change(self, rng: random.Random, fact: meaning.Fact, facts: list[meaning.Fact]) -> tuple[str, meaning.Fact]:
+        people = [c for f in facts for role, c in f.fillers if role in ("agent", "other", "recipient")]
+        if rng.random() < 0.3:
+            return "same", fact
+        for _ in range(12):
+            how = rng.choice(self.KINDS_OF_CHANGE[1:])
+            told = self._fact(rng) if how == "other" else meaning.change(rng, fact, how, people)
+            if told and not meaning.same_meaning(told, fact) and meaning.in_split("train", told):
+                return how, told
+        return "same", fact
+
+    def _dictionary(self) -> dict[str, dict[str, str]]:
+        """For each language: the concept of a word (only words that are written with spaces, of one meaning)."""
+        words: dict[str, dict[str, str]] = {code: {} for code in self.languages}
+        for code in self.languages:
+            for concept in concept_tags():
+                for form in language(code).forms(concept):
+                    words[code].setdefault(form.lower(), concept)
+        return words
+
+    def _switch(self, rng: random.Random, text: str, code: str) -> str:
+        other, known = language(rng.choice(self.languages)), self._words[code]
+
+        def translate(match: re.Match[str]) -> str:
+            concept = known.get(match[0].lower())
+            return min(other.forms(concept), key=len) if concept and rng.random() < 0.5 else match[0]
+
+        return re.sub(r"[^\s.,?!]+", translate, text)
+
+
+class FolderCorpus(Corpus):
+    """Training and validation text of a data folder: parallel rows where it has them. Test text is never read.
+
+    Rows are parallel when files of one task give the same `id` in several languages (XNLI, PAWS-X). A pair's relation
+    is `same` (a translation or the sentence itself), `edited` (one word replaced by another of the same language) or
+    `other` (another sentence).
+    """
+
+    relations = ("same", "edited", "other")
+    PARALLEL = {"xnli/val": ("premise", "hypothesis"), "pawsx/val": ("sentence1", "sentence2")}
+    PLAIN = {
+        "mnli/train": ("premise", "hypothesis"), "qqp/train": ("question1", "question2"),
+        "udpos/train_en": ("tokens",), "udpos/val": ("tokens",), "panx/val": ("tokens",),
+    }  # fmt: skip
+
+    def __init__(self, folder: Path) -> None:
+        self._groups: list[dict[str, str]] = []
+        self._plain: dict[str, list[str]] = defaultdict(list)
+        self._folder = folder
+        for name, fields in self.PARALLEL.items():
+            grouped: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+            for row in self._rows(name):
+                for field in fields:
+                    grouped[(str(row["id"]), field)][row["lang"]] = row[field]
+                    self._plain[row["lang"]].append(row[field])
+            self._groups += [group for group in grouped.values() if len(group) > 1]
+        for name, fields in self.PLAIN.items():
+            for row in self._rows(name):
+                for field in fields:
+                    text = row[field]
+                    self._plain[row["lang"]].append(" ".join(text) if isinstance(text, list) else text)
+        if not self._groups or not self._plain:
+            raise Mistake(
+                "no text to pretrain on was found in the data folder",
+                where=f"--data-dir {folder}",
+                right=f"files such as {', '.join([*self.PARALLEL, *self.PLAIN])} (.jsonl or .jsonl.gz)",
+            )
+        self.languages = tuple(sorted(self._plain))
+        self._words = {code: sorted({w for text in texts for w in text.split()}) for code, texts in self._plain.items()}
+
+    def pair(self, rng: random.Random) -> Pair:
+        if rng.random() < 0.6:
+            group = rng.choice(self._groups)
+            first, second = rng.choice(sorted(group)), rng.choice(sorted(group))
+            one, two = group[first], group[second]
+        else:
+            second = rng.choice(self.languages)
+            one = two = rng.choice(self._plain[second])
+        draw = rng.random()
+        if draw < 0.4:
+            return one, two, "same"
+        if draw < 0.7:
+            return one, self._edit(rng, two, second), "edited"
+        return one, rng.choice(self._plain[second]), "other"
+
+    def translation(self, rng: random.Random) -> tuple[str, str]:
+        if rng.random() < 0.6:
+            group = rng.choice(self._groups)
+            first, second = rng.sample(sorted(group), 2)
+            return group[first], group[second]
+        text = rng.choice(self._plain[rng.choice(self.languages)])
+        return text, text
+
+    def lexicon(self) -> Lexicon:
+        entries: dict[str, list[str]] = defaultdict(list)
+        for row in self._rows("bli_xling/train"):
+            source, target = row["lang"].split("-")
+            if source == "en" and target in self.languages:
+                entries[row["src"]].append(row["tgt"])
+        return [[word, *others] for word, others in entries.items()]
+
+    def _edit(self, rng: random.Random, text: str, code: str) -> str:
+        words = text.split()
+        words[rng.randrange(len(words))] = rng.choice(self._words[code])
+        return " ".join(words)
+
+    def _rows(self, name: str) -> Iterator[dict[str, Any]]:
+        for suffix, opener in ((".jsonl.gz", gzip.open), (".jsonl", open)):
+            path = self._folder / f"{name}{suffix}"
+            if path.exists():
+                with opener(path, "rt", encoding="utf-8") as lines:
+                    yield from map(json.loads, lines)
+                return

@@ -1,0 +1,237 @@
+"""Pretrain a small multilingual encoder: `python -m trainables.pretrain --suite mini --size micro --out DIR`.
+
+XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages (masked
+words of both, as in translation language modelling, arXiv 1901.07291; and from `<s>` the relation of the two: a
+retelling, or what was changed) and from translations apart from each other, which are brought together against all
+others of the batch (InfoNCE on mean-pooled states). Word embeddings start aligned through a bilingual lexicon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import BatchEncoding, PreTrainedTokenizerBase, XLMRobertaConfig, XLMRobertaForMaskedLM
+
+from trainables.console import say
+from trainables.corpus import Corpus, FolderCorpus, Lexicon, MiniCorpus, Pair
+from trainables.errors import Mistake
+from trainables.models import mean_pool
+from trainables.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Size:
+    """Shape of an encoder: layers, width, inner (feed-forward) width, heads, vocabulary; and its learning rate."""
+
+    layers: int
+    width: int
+    inner: int
+    heads: int
+    vocabulary: int
+    learning_rate: float
+
+
+SIZES = {
+    "micro": Size(3, 128, 256, 4, 6000, 1e-3),
+    "mini": Size(4, 256, 1024, 4, 16000, 5e-4),
+    "small": Size(6, 384, 1536, 6, 32000, 4e-4),
+}
+
+
+class Pretraining(nn.Module):
+    """A masked LM with a head that names the relation of a sentence pair; only the masked LM is kept afterwards."""
+
+    def __init__(self, config: XLMRobertaConfig, relations: int) -> None:
+        super().__init__()
+        self.mlm = XLMRobertaForMaskedLM(config)
+        self.relation = nn.Sequential(
+            nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, relations)
+        )
+
+    def forward(self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, texts: BatchEncoding) -> dict[str, Tensor]:
+        """The three losses of a step; `texts` holds the first sides of all translations, then the second sides."""
+        states = self.mlm.roberta(**pairs).last_hidden_state
+        masked = labels != -100
+        sides = mean_pool(self.mlm.roberta(**texts).last_hidden_state, texts["attention_mask"]).chunk(2)
+        first, second = (F.normalize(side, dim=-1) for side in sides)
+        similarity = first @ second.T / 0.05
+        target = torch.arange(len(first))
+        guess = self.relation(states[:, 0])
+        return {
+            "mlm": F.cross_entropy(self.mlm.lm_head(states[masked]), labels[masked]),
+            "relation": F.cross_entropy(guess, relations),
+            "translation": (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2,
+            "relation_accuracy": (guess.argmax(-1) == relations).float().mean(),
+            "translation_accuracy": (similarity.argmax(-1) == target).float().mean(),
+        }
+
+
+class Batches:
+    """Endless batches of a corpus; a function of the seed alone."""
+
+    def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, size: int, max_length: int, seed: int) -> None:
+        self._corpus, self._tokenizer, self._size, self._max_length = corpus, tokenizer, size, max_length
+        self._rng = random.Random(f"pretrain {seed}")
+        self._torch_rng = torch.Generator().manual_seed(seed)
+        self._waiting: list[tuple[list[Pair], list[tuple[str, str]]]] = []
+
+    def next(self) -> dict[str, Any]:
+        """Keyword arguments of `Pretraining.forward`."""
+        if not self._waiting:
+            self._waiting = self._draw()
+        pairs, translations = self._waiting.pop()
+        encoded = self._encode([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        labels = self._mask(encoded["input_ids"])
+        relations = torch.tensor([self._corpus.relations.index(pair[2]) for pair in pairs])
+        texts = self._encode([t[0] for t in translations] + [t[1] for t in translations])
+        return {"pairs": encoded, "labels": labels, "relations": relations, "texts": texts}
+
+    def _draw(self, pool: int = 8) -> list[tuple[list[Pair], list[tuple[str, str]]]]:
+        """Several batches at once, each of texts of like length: padding would double the work."""
+        corpus, rng, count = self._corpus, self._rng, pool * self._size
+        pairs = sorted((corpus.pair(rng) for _ in range(count)), key=lambda pair: len(pair[0]) + len(pair[1]))
+        translations = sorted((corpus.translation(rng) for _ in range(count)), key=lambda t: max(map(len, t)))
+        cuts = [slice(at, at + self._size) for at in range(0, count, self._size)]
+        batches = [(pairs[cut], translations[cut]) for cut in cuts]
+        rng.shuffle(batches)
+        return batches
+
+    def _encode(self, first: Sequence[str], second: Sequence[str] | None = None) -> BatchEncoding:
+        return self._tokenizer(
+            list(first), list(second) if second else None, padding=True, truncation="longest_first",
+            max_length=self._max_length, return_tensors="pt",
+        )  # fmt: skip
+
+    def _mask(self, ids: Tensor, share: float = 0.12) -> Tensor:
+        """Mask a share of the tokens in place (80 % `<mask>`, 10 % another, 10 % kept); the labels, -100 elsewhere."""
+        tokenizer = self._tokenizer
+        special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+        draw = torch.rand(ids.shape, generator=self._torch_rng)
+        chosen = (draw < share) & ~special
+        chosen[0, 1] = True  # at least one token, so that the loss is a number
+        labels = torch.where(chosen, ids, -100)
+        how = torch.rand(ids.shape, generator=self._torch_rng)
+        ids[chosen & (how < 0.8)] = tokenizer.mask_token_id
+        other = torch.randint(5, len(tokenizer) - 1, ids.shape, generator=self._torch_rng)
+        swapped = chosen & (how >= 0.8) & (how < 0.9)
+        ids[swapped] = other[swapped]
+        return labels
+
+
+def align_embeddings(embeddings: Tensor, lexicon: Lexicon, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+    """Start the pieces of words that mean the same from one shared vector each (mean over the words they occur in)."""
+    generator = torch.Generator().manual_seed(seed)
+    scale = float(embeddings[5:].std())
+    total, count = torch.zeros_like(embeddings), torch.zeros(len(embeddings), 1)
+    for words in lexicon:
+        shared = torch.randn(embeddings.shape[1], generator=generator) * scale
+        for word in words:
+            pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
+            # A piece of a long word says little of its meaning; a whole word says it all.
+            total[pieces] += shared / len(pieces)
+            count[pieces] += 1 / len(pieces)
+    known = count.squeeze(1) > 0
+    mixed = total[known] / count[known].clamp(min=1)
+    embeddings[known] = 0.85 * mixed + 0.5 * embeddings[known]
+
+
+def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: int, seed: int) -> tuple[
+    XLMRobertaForMaskedLM, PreTrainedTokenizerBase, dict[str, Any]
+]:  # fmt: skip
+    """The trained masked LM, its tokenizer, and the figures of the run (losses and accuracies on unseen pairs)."""
+    rng = random.Random(f"tokenizer {seed}")
+    tokenizer = train_tokenizer(corpus.sentences(rng, 30_000), size.vocabulary)
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=size.width, num_hidden_layers=size.layers,
+        num_attention_heads=size.heads, intermediate_size=size.inner, max_position_embeddings=514,
+        type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2, layer_norm_eps=1e-5,
+        initializer_range=size.width**-0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model = Pretraining(config, len(corpus.relations))
+    with torch.no_grad():
+        align_embeddings(model.mlm.roberta.embeddings.word_embeddings.weight, corpus.lexicon(), tokenizer, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, weight_decay=0.01, fused=True)
+    warmup = max(1, min(500, steps // 10))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, max(0.02, (steps - step) / max(1, steps - warmup)))
+    )
+    batches = Batches(corpus, tokenizer, batch, max_length, seed)
+    start = time.monotonic()
+    for step in range(1, steps + 1):
+        losses = model(**batches.next())
+        optimizer.zero_grad(set_to_none=True)
+        (losses["mlm"] + 2 * losses["relation"] + 0.5 * losses["translation"]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 250 == 0 or step == steps:
+            shown = "  ".join(f"{name} {float(value.detach()):.3f}" for name, value in losses.items())
+            say(f"step {step} of {steps}  {shown}  {time.monotonic() - start:.0f} s")
+    return model.mlm, tokenizer, {**held_out(model, corpus, tokenizer, batch, max_length), "seconds": round(
+        time.monotonic() - start
+    )}  # fmt: skip
+
+
+@torch.no_grad()
+def held_out(
+    model: Pretraining, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, batch: int, max_length: int, rounds: int = 20
+) -> dict[str, float]:
+    """Mean losses and accuracies over fresh pairs of the same corpus."""
+    model.eval()
+    batches = Batches(corpus, tokenizer, batch, max_length, seed=10**6)
+    rows = [model(**batches.next()) for _ in range(rounds)]
+    return {name: round(float(torch.stack([row[name] for row in rows]).mean()), 4) for name in rows[0]}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.pretrain", description=__doc__.split("\n\n")[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--suite", choices=["mini"], help="pretrain on the embedded suite's own text")
+    source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
+    parser.add_argument("--size", choices=SIZES, default="micro")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=64, help="sentence pairs a step")
+    parser.add_argument("--max-length", type=int, default=96, help="tokens a pair")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's own)")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        corpus = MiniCorpus() if given.suite else FolderCorpus(given.data_dir)
+    except Mistake as mistake:
+        parser.exit(2, f"{mistake}\n")
+    say(f"{len(corpus.languages)} languages: {' '.join(corpus.languages)}")
+    model, tokenizer, figures = pretrain(
+        corpus, SIZES[given.size], steps=given.steps, batch=given.batch, max_length=given.max_length, seed=given.seed
+    )
+    model.save_pretrained(given.out, safe_serialization=True)
+    tokenizer.save_pretrained(given.out)
+    record = {
+        "command": f"python -m trainables.pretrain {'--suite mini' if given.suite else '--data-dir DIR'} --size "
+        f"{given.size} --steps {given.steps} --batch {given.batch} --max-length {given.max_length} --seed {given.seed}",
+        "size": asdict(SIZES[given.size]),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "languages": list(corpus.languages),
+        "figures": figures,
+        "torch": torch.__version__,
+    }
+    (given.out / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    say(json.dumps(record["figures"]))
+
+
+if __name__ == "__main__":
+    main()
