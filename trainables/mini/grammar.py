@@ -55,6 +55,7 @@ class Language:
         self._contractions = {tuple(c["words"]): _word(c["becomes"], "X") for c in data.get("contractions", [])}
         entries = {**data["words"], **data["lexicon"]}
         self._forms = {key: {"w": entry} if isinstance(entry, str) else entry for key, entry in entries.items()}
+        self._features = {match[2] for match in _REFERENCE.finditer(str(data["templates"]) + str(data["phrases"]))}
         self._tags = tags
         self._phrases: Mapping[str, str] = data["phrases"]
         self.frames = {name: self._compile(text) for name, text in data["frames"].items()}
@@ -95,8 +96,8 @@ class Language:
 
     def forms(self, concept: str) -> set[str]:
         """All the spellings of a concept (each a word or several), the base of a bilingual lexicon."""
-        entry = self._forms[concept]
-        spelled = {" ".join(word for word, _, _ in _tokens(str(text), "X", "")) for text in entry.values()}
+        entry = {name: str(text) for name, text in self._forms[concept].items() if name not in self._features}
+        spelled = {" ".join(word for word, _, _ in _tokens(text, "X", "")) for text in entry.values()}
         return {text for text in spelled if text}
 
     def _compile(self, text: str) -> list[str]:

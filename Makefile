@@ -1,0 +1,31 @@
+# make run: from a fresh clone to a leaderboard.  make test: the tests.  Both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.installed
+
+.PHONY: setup run test lint bench clean
+
+setup: $(DONE)
+
+$(DONE): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,s3]'
+	touch $(DONE)
+
+run: setup
+	$(BIN)/python search/run.py --space orders
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks.first_run
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,47 @@
+"""Which base model it is: a fingerprint of its files, without importing torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from trainables.errors import Mistake
+
+MICRO = Path(__file__).resolve().parent / "micro"
+"""The encoder shipped with the mini suite."""
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+def model_path(name: str) -> str:
+    """Where a model is: the shipped `micro`, a folder of the user's, or a hub id `owner/name[@revision]`."""
+    if name == "micro":
+        return str(MICRO)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+            return name
+        right = "micro, a folder made by `python -m trainables.pretrain`, or a hub id such as FacebookAI/xlm-roberta-base"
+        raise Mistake(f"there is no model '{name}'", where="--model", right=right)
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        right = f"a folder with {', '.join(FILES)}"
+        raise Mistake(f"the model's folder lacks {', '.join(missing)}", where=f"--model {name}", right=right)
+    return str(folder.resolve())
+
+
+def model_fingerprint(path: str) -> str:
+    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over name and revision of a hub id."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return hashlib.sha256(path.encode()).hexdigest()[:16]
+    try:
+        json.loads((folder / "config.json").read_text("utf-8"))
+        digests = []
+        for file in FILES:
+            with (folder / file).open("rb") as content:
+                digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+    except (OSError, ValueError) as error:
+        raise Mistake(f"the model cannot be read: {error}", where=f"--model {path}") from error
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]

@@ -1,0 +1,67 @@
+"""Token tagging: one tag a word, read from its first piece; long sentences are split, no word is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+
+from trainables.examples import Example
+from trainables.kinds.base import IGNORED, Feature, Kind, Result
+from trainables.metrics import mean_of, span_f1
+from trainables.tasks import Task
+
+
+class Tagging(Kind):
+    """Tagging of words (UD-POS, PAN-X); seqeval's F1 and token accuracy."""
+
+    name = "tagging"
+
+    def encode(self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Feature]:
+        """One feature a sentence, or several where it has more than `max_length` tokens."""
+        number = {label: place for place, label in enumerate(task.labels)}
+        start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+        words = [word for example in examples for word in example.words]
+        pieces = iter(tokenizer(words, add_special_tokens=False)["input_ids"] if words else [])
+        features: list[Feature] = []
+        for item, example in enumerate(examples):
+            ids, labels, positions = [start], [IGNORED], []
+            for tag in example.tags:
+                word = (next(pieces) or [unknown])[: max_length - 2]
+                if len(ids) + len(word) + 1 > max_length:
+                    features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
+                    ids, labels, positions = [start], [IGNORED], []
+                positions.append(len(ids))
+                ids += word
+                labels += [number[tag]] + [IGNORED] * (len(word) - 1)
+            features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
+        return features
+
+    def head(self, task: Task, width: int) -> nn.Module:
+        """A new linear layer."""
+        return nn.Linear(width, len(task.labels))
+
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy over first pieces, mean over the batch's words."""
+        known = labels != IGNORED
+        return F.cross_entropy(head(states[known]), labels[known])
+
+    def predict(self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]) -> list[list[str]]:
+        """One tag a word of each feature."""
+        if head is None:
+            raise ValueError("tagging needs a head")
+        best = head(states).argmax(-1).tolist()
+        return [[task.labels[row[p]] for p in f.positions] for row, f in zip(best, features, strict=True)]
+
+    def score(self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]) -> Result:
+        """Span F1 as seqeval counts it (XTREME's figure), token accuracy; each sentence's share of right tags."""
+        tags: list[list[str]] = [[] for _ in examples]
+        for feature, predicted in zip(features, predictions, strict=True):
+            tags[feature.item] += predicted
+        gold = [list(example.tags) for example in examples]
+        right = [[float(a == b) for a, b in zip(g, p, strict=True)] for g, p in zip(gold, tags, strict=True)]
+        shares = [sum(row) / len(row) for row in right]
+        token = mean_of("token_accuracy", [value for row in right for value in row])
+        return Result([span_f1("f1", gold, tags), token], shares)
