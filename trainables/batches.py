@@ -34,7 +34,9 @@ def collate(task: str, features: Sequence[Feature], pad: int, device: torch.devi
     return Batch(task, list(features), ids.to(device), mask.to(device), labels.to(device))
 
 
-def training_batches(group: Mapping[str, Sequence[Feature]], size: int, steps: int, seed: int) -> Iterator[tuple[str, list[Feature]]]:
+def training_batches(
+    group: Mapping[str, Sequence[Feature]], size: int, steps: int, seed: int
+) -> Iterator[tuple[str, list[Feature]]]:
     """`steps` batches, each of one task of the group, tasks drawn in proportion to their size.
 
     Every task goes through its features epoch by epoch; within a pool of 16 batches features are sorted by length, and

@@ -131,7 +131,9 @@ class Bench:
         if task.name not in self._sets:
             portions: dict[tuple[str, str], Sequence[Example]] = {}
             if task.trained_on:
-                dev = self._data.load(task, "dev", ["en"]) or self._data.load(self._tasks[task.trained_on], "dev", ["en"])
+                dev = self._data.load(task, "dev", ["en"]) or self._data.load(
+                    self._tasks[task.trained_on], "dev", ["en"]
+                )
                 portions |= {("dev", code): rows for code, rows in dev.items()}
             test = self._data.load(task, "test", self.place.languages[task.name])
             portions |= {("test", code): rows for code, rows in test.items()}

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from trainables.errors import Mistake
 from trainables.mini import meaning
@@ -146,8 +146,8 @@ class FolderCorpus(Corpus):
     """
 
     relations = ("same", "edited", "other")
-    PARALLEL = {"xnli/val": ("premise", "hypothesis"), "pawsx/val": ("sentence1", "sentence2")}
-    PLAIN = {
+    PARALLEL: ClassVar = {"xnli/val": ("premise", "hypothesis"), "pawsx/val": ("sentence1", "sentence2")}
+    PLAIN: ClassVar = {
         "mnli/train": ("premise", "hypothesis"), "qqp/train": ("question1", "question2"),
         "udpos/train_en": ("tokens",), "udpos/val": ("tokens",), "panx/val": ("tokens",),
     }  # fmt: skip
@@ -156,6 +156,7 @@ class FolderCorpus(Corpus):
         self._groups: list[dict[str, str]] = []
         self._plain: dict[str, list[str]] = defaultdict(list)
         self._folder = folder
+        fields: tuple[str, ...]
         for name, fields in self.PARALLEL.items():
             grouped: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
             for row in self._rows(name):

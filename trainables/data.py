@@ -1,7 +1,7 @@
 """A task's examples, from the mini suite, a data folder or the hub, in one form; and their fingerprints.
 
-Rows are read and checked in the driver before anything starts: a missing, unreadable or truncated file, or a row without
-its label, is a Mistake that names file and row. Neither Ray nor torch is imported here.
+Rows are read and checked in the driver before anything starts: a missing, unreadable or truncated file, or a row
+without its label, is a Mistake that names file and row. Neither Ray nor torch is imported here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from trainables.errors import Mistake, nearest
 from trainables.examples import Example, Split
-from trainables.tasks import ROLES, Task, resolve_file
+from trainables.tasks import ROLES, HubSource, Task, resolve_file
 
 ByLanguage = dict[str, list[Example]]
 
@@ -25,7 +26,7 @@ class DataSource:
     """Reads tasks' examples; `limit` keeps at most that many a language and split, the same items in each language."""
 
     def __init__(self, data_dir: str | None = None, limit: int | None = None) -> None:
-        self._folder = Path(data_dir).expanduser().resolve() if data_dir else None
+        self.folder = Path(data_dir).expanduser().resolve() if data_dir else None
         self._limit = limit
         self._cache: dict[tuple[str, Split], ByLanguage] = {}
 
@@ -42,7 +43,10 @@ class DataSource:
         """English training examples, the only ones a stage may train on."""
         examples = self.load(task, "train", ["en"]).get("en", [])
         if not examples:
-            raise Mistake(f"task '{task.name}' has no English training examples", right="a target needs `train: TASK`")
+            path = self._file(task, "train")
+            where = str(path) if path else f"task {task.name}"
+            right = "rows of language 'en', or `train: TASK` in the target's file"
+            raise Mistake(f"task '{task.name}' has no English training examples", where=where, right=right)
         return examples
 
     def fingerprint(self, task: Task, splits: Mapping[Split, Iterable[str]]) -> str:
@@ -70,13 +74,16 @@ class DataSource:
 
     def _file(self, task: Task, split: Split) -> Path | None:
         stem = task.source.folder.get(split)
-        if self._folder is None or stem is None:
+        if self.folder is None or stem is None:
             return None
-        path = resolve_file(self._folder, stem)
+        try:
+            path = resolve_file(self.folder, stem)
+        except OSError as error:
+            raise Mistake(f"the folder cannot be read: {error.strerror}", where=f"--data-dir {self.folder}") from error
         if path is None:
             raise Mistake(
                 f"task '{task.name}' needs the file {stem}.jsonl.gz (or .jsonl, .parquet), which is not there",
-                where=f"--data-dir {self._folder}",
+                where=f"--data-dir {self.folder}",
                 right=f"a folder that holds {stem}.jsonl[.gz]",
             )
         return path
@@ -85,11 +92,10 @@ class DataSource:
         if task.source.mini:
             return _read_mini(task, split)
         path = self._file(task, split)
-        rows: Iterable[tuple[str, dict[str, Any]]]
         if path is not None:
-            rows = _rows(path)
-        elif task.source.hub and split in task.source.hub.splits and self._folder is None:
-            rows = _hub_rows(task, split)
+            rows, origin = _parquet_rows(path) if path.suffix == ".parquet" else _lines(path), str(path)
+        elif task.source.hub and split in task.source.hub.splits and self.folder is None:
+            rows, origin = _hub_rows(task.source.hub, split), f"hub {task.source.hub.path}"
         elif task.source.folder.get(split) or (task.source.hub and split in task.source.hub.splits):
             raise Mistake(
                 f"task '{task.name}' has its {split} examples in a data folder only",
@@ -98,7 +104,7 @@ class DataSource:
             )
         else:
             return {}
-        return _grouped(task, rows)
+        return _grouped(task, rows, origin)
 
 
 def _read_mini(task: Task, split: Split) -> ByLanguage:
@@ -106,17 +112,20 @@ def _read_mini(task: Task, split: Split) -> ByLanguage:
 
     name = str(task.source.mini)
     if name not in generate.SIZES:
-        raise Mistake(f"the mini suite has no set '{name}'", where=f"task {task.name}", right=nearest(name, generate.SIZES))
+        raise Mistake(
+            f"the mini suite has no set '{name}'", where=f"task {task.name}", right=nearest(name, generate.SIZES)
+        )
     codes = grammar.language_codes() if split == "test" else ("en",)
     codes = tuple(code for code in codes if not (name == "translations" and code == "en"))
     return {code: generate.examples(name, split, code) for code in codes}
 
 
-def _grouped(task: Task, rows: Iterable[tuple[str, dict[str, Any]]]) -> ByLanguage:
+def _grouped(task: Task, rows: Iterable[dict[str, Any]], origin: str) -> ByLanguage:
     grouped: ByLanguage = {}
     seen: set[tuple[str, str]] = set()
-    for where, row in rows:
-        example = _example(task, row, where)
+    for number, row in enumerate(rows, 1):
+        where = f"{origin}, row {number}"
+        example = _example(task, row, number, where)
         if (example.lang, example.id) in seen:
             raise Mistake(f"the id {example.id!r} occurs twice in language {example.lang}", where=where)
         seen.add((example.lang, example.id))
@@ -125,25 +134,27 @@ def _grouped(task: Task, rows: Iterable[tuple[str, dict[str, Any]]]) -> ByLangua
     return dict(sorted(grouped.items(), key=lambda entry: (order.get(entry[0], len(order)), entry[0])))
 
 
-def _example(task: Task, row: dict[str, Any], where: str) -> Example:
-    """One row in the common form; a Mistake that names file and row where it does not fit."""
+def _example(task: Task, row: dict[str, Any], number: int, where: str) -> Example:
+    """One row in the common form, its number for an id where it has none; a Mistake where it does not fit."""
 
     def field(role: str) -> Any:
         return row.get(task.fields.get(role, role))
 
-    for role in ROLES[task.kind]:
+    for role in dict.fromkeys((*ROLES[task.kind], *(["pair"] if "pair" in task.fields else []))):
         if field(role) in (None, "", []):
             name = task.fields.get(role, role)
             raise Mistake(f"the example has no {role} (field '{name}')", where=where, right=f"fields: {', '.join(row)}")
     code = str(field("lang") or "en")
-    common = {"id": str(field("id") if field("id") is not None else where), "lang": task.language_codes.get(code, code)}
+    name = str(number if field("id") is None else field("id"))
+    common: dict[str, Any] = {"id": name, "lang": task.language_codes.get(code, code)}
     match task.kind:
         case "tagging":
             words, tags = field("words"), field("tags")
             if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
                 raise Mistake("words and tags are not two lists of the same length", where=where)
+            tags = [task.label_values.get(str(tag), str(tag)) for tag in tags]
             _check_labels(task, tags, where)
-            return Example(**common, words=tuple(map(str, words)), tags=tuple(map(str, tags)))
+            return Example(**common, words=tuple(map(str, words)), tags=tuple(tags))
         case "retrieval":
             return Example(**common, text=str(field("text")), pair=str(field("pair")))
         case _:
@@ -156,50 +167,55 @@ def _example(task: Task, row: dict[str, Any], where: str) -> Example:
 def _check_labels(task: Task, labels: Iterable[str], where: str) -> None:
     for label in labels:
         if label not in task.labels:
-            raise Mistake(f"unknown label '{label}' for task '{task.name}'", where=where, right=nearest(str(label), task.labels))
+            raise Mistake(
+                f"unknown label '{label}' for task '{task.name}'", where=where, right=nearest(str(label), task.labels)
+            )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row of a file with the place to name in an error."""
-    if path.suffix == ".parquet":
-        import pandas as pd
-
-        for number, row in enumerate(pd.read_parquet(path).to_dict("records"), 1):
-            yield f"{path}, row {number}", row
-        return
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Each row of a file of JSON lines, decoded one by one so that an error names its row."""
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
                 if not isinstance(row, dict):
                     raise Mistake("the row is no JSON object", where=f"{path}, row {number}")
-                yield f"{path}, row {number}", row
+                yield row
     except PermissionError as error:
         raise Mistake("the file cannot be read: permission denied", where=str(path)) from error
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         right = "fetch the file again: it is truncated or no gzip file"
         raise Mistake(f"the file cannot be read: {error}", where=f"{path}, after row {number}", right=right) from error
     except UnicodeDecodeError as error:
-        raise Mistake(f"the file is no UTF-8 text: {error.reason}", where=f"{path}, after row {number}") from error
+        raise Mistake(f"the row is no UTF-8 text: {error.reason}", where=f"{path}, row {number}") from error
     except json.JSONDecodeError as error:
         raise Mistake(f"the row is no JSON: {error.msg}", where=f"{path}, row {number}") from error
 
 
-def _hub_rows(task: Task, split: Split) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Each row of a parquet file, its lists as lists and what is missing as None."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        for batch in ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except (OSError, ArrowException) as error:
+        right = "fetch the file again: it is truncated or no parquet file"
+        raise Mistake(f"the file cannot be read: {error}", where=str(path), right=right) from error
+
+
+def _hub_rows(hub: HubSource, split: Split) -> Iterator[dict[str, Any]]:
     import datasets
 
-    hub = task.source.hub
-    if hub is None:
-        return
-    where = f"hub {hub.path}@{hub.revision[:7]}"
     try:
         found = datasets.load_dataset(hub.path, hub.config, split=hub.splits[split], revision=hub.revision)
     except (OSError, ValueError) as error:
+        where = f"hub {hub.path}@{hub.revision[:7]}"
         right = "a connection to the hub, or --data-dir with a folder that holds the data"
         raise Mistake(f"the data set cannot be loaded: {error}", where=where, right=right) from error
-    for number, row in enumerate(found, 1):
-        yield f"{where}, row {number}", dict(row)
+    yield from map(dict, found)
 
 
 @cache
@@ -213,7 +229,7 @@ def _mini_digest() -> str:
 
 
 @cache
-def _file_digest(path: Path, modified_ns: int) -> str:  # noqa: ARG001 - part of the cache's key
+def _file_digest(path: Path, modified_ns: int) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -86,7 +86,9 @@ def _portions(task: Task, part: EvaluationSet, predictions: Sequence[Any]) -> It
             yield portion, kind.score(task, examples, features, [p for _, p in rows])
 
 
-def sets_of(task: Task, examples: Mapping[tuple[Portion, str], Sequence[Example]], model: Encoder) -> list[EvaluationSet]:
+def sets_of(
+    task: Task, examples: Mapping[tuple[Portion, str], Sequence[Example]], model: Encoder
+) -> list[EvaluationSet]:
     """Encode a target's portions and languages."""
     kind = KINDS[task.kind]
     return [

@@ -22,7 +22,9 @@ def model_path(name: str) -> str:
     if not folder.is_dir():
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return name
-        right = "micro, a folder made by `python -m trainables.pretrain`, or a hub id such as FacebookAI/xlm-roberta-base"
+        right = (
+            "micro, a folder made by `python -m trainables.pretrain`, or a hub id such as FacebookAI/xlm-roberta-base"
+        )
         raise Mistake(f"there is no model '{name}'", where="--model", right=right)
     missing = [file for file in FILES if not (folder / file).is_file()]
     if missing:
@@ -32,7 +34,7 @@ def model_path(name: str) -> str:
 
 
 def model_fingerprint(path: str) -> str:
-    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over name and revision of a hub id."""
+    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over a hub id's name and revision."""
     folder = Path(path)
     if not folder.is_dir():
         return hashlib.sha256(path.encode()).hexdigest()[:16]

@@ -32,7 +32,8 @@ class Encoder(nn.Module):
         self.encoder = AutoModel.from_pretrained(
             name, **where, **extra, config=config, use_safetensors=True, dtype=torch.float32
         )
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **where, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where, use_fast=True)  # type: ignore[no-untyped-call]
+        self.tokenizer: PreTrainedTokenizerBase = tokenizer
         self.width: int = config.hidden_size
         self.heads = nn.ModuleDict()
         self.device = torch.device(device)
@@ -64,7 +65,7 @@ class Encoder(nn.Module):
     def head(self, task: str) -> nn.Module | None:
         """The task's head, None where its kind has none."""
         name = task.replace(".", "_")
-        return self.heads[name] if name in self.heads else None
+        return self.heads[name] if name in self.heads else None  # noqa: SIM401 - a ModuleDict has no get
 
     def tuned(self) -> Weights:
         """A copy of every weight that is trained, on the CPU: what a stage stores."""

@@ -48,6 +48,10 @@ SIZES = {
 }
 
 
+TRANSLATIONS_EVERY = 4
+"""Steps between two that learn from translations apart from each other: that is learned soonest."""
+
+
 class Pretraining(nn.Module):
     """A masked LM with a head that names the relation of a sentence pair; only the masked LM is kept afterwards."""
 
@@ -58,20 +62,27 @@ class Pretraining(nn.Module):
             nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, relations)
         )
 
-    def forward(self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, texts: BatchEncoding) -> dict[str, Tensor]:
-        """The three losses of a step; `texts` holds the first sides of all translations, then the second sides."""
+    def forward(
+        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, texts: BatchEncoding | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of a step; `texts`, if any, holds the first sides of all translations, then the second sides."""
         states = self.mlm.roberta(**pairs).last_hidden_state
         masked = labels != -100
+        guess = self.relation(states[:, 0])
+        losses = {
+            "mlm": F.cross_entropy(self.mlm.lm_head(states[masked]), labels[masked]),
+            "relation": F.cross_entropy(guess, relations),
+            "relation_accuracy": (guess.argmax(-1) == relations).float().mean(),
+        }
+        return losses if texts is None else {**losses, **self._translation(texts)}
+
+    def _translation(self, texts: BatchEncoding) -> dict[str, Tensor]:
         sides = mean_pool(self.mlm.roberta(**texts).last_hidden_state, texts["attention_mask"]).chunk(2)
         first, second = (F.normalize(side, dim=-1) for side in sides)
         similarity = first @ second.T / 0.05
         target = torch.arange(len(first))
-        guess = self.relation(states[:, 0])
         return {
-            "mlm": F.cross_entropy(self.mlm.lm_head(states[masked]), labels[masked]),
-            "relation": F.cross_entropy(guess, relations),
             "translation": (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2,
-            "relation_accuracy": (guess.argmax(-1) == relations).float().mean(),
             "translation_accuracy": (similarity.argmax(-1) == target).float().mean(),
         }
 
@@ -83,6 +94,7 @@ class Batches:
         self._corpus, self._tokenizer, self._size, self._max_length = corpus, tokenizer, size, max_length
         self._rng = random.Random(f"pretrain {seed}")
         self._torch_rng = torch.Generator().manual_seed(seed)
+        self._count = 0
         self._waiting: list[tuple[list[Pair], list[tuple[str, str]]]] = []
 
     def next(self) -> dict[str, Any]:
@@ -93,8 +105,11 @@ class Batches:
         encoded = self._encode([pair[0] for pair in pairs], [pair[1] for pair in pairs])
         labels = self._mask(encoded["input_ids"])
         relations = torch.tensor([self._corpus.relations.index(pair[2]) for pair in pairs])
-        texts = self._encode([t[0] for t in translations] + [t[1] for t in translations])
-        return {"pairs": encoded, "labels": labels, "relations": relations, "texts": texts}
+        batch = {"pairs": encoded, "labels": labels, "relations": relations}
+        self._count += 1
+        if self._count % TRANSLATIONS_EVERY == 0:
+            batch["texts"] = self._encode([t[0] for t in translations] + [t[1] for t in translations])
+        return batch
 
     def _draw(self, pool: int = 8) -> list[tuple[list[Pair], list[tuple[str, str]]]]:
         """Several batches at once, each of texts of like length: padding would double the work."""
@@ -145,6 +160,18 @@ def align_embeddings(embeddings: Tensor, lexicon: Lexicon, tokenizer: PreTrained
     embeddings[known] = 0.85 * mixed + 0.5 * embeddings[known]
 
 
+def match_alike(model: XLMRobertaForMaskedLM) -> None:
+    """Start half of the heads with equal query and key projections, so that words that are alike attend to each other.
+
+    With embeddings that start aligned, a word thus finds its translation from the first step; attention that starts
+    uniform stays so for thousands of steps at this width.
+    """
+    for layer in model.roberta.encoder.layer:
+        attention = layer.attention.self
+        half = attention.all_head_size // 2
+        attention.key.weight[:half] = attention.query.weight[:half]
+
+
 def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: int, seed: int) -> tuple[
     XLMRobertaForMaskedLM, PreTrainedTokenizerBase, dict[str, Any]
 ]:  # fmt: skip
@@ -161,6 +188,7 @@ def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: 
     model = Pretraining(config, len(corpus.relations))
     with torch.no_grad():
         align_embeddings(model.mlm.roberta.embeddings.word_embeddings.weight, corpus.lexicon(), tokenizer, seed)
+        match_alike(model.mlm)
     optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, weight_decay=0.01, fused=True)
     warmup = max(1, min(500, steps // 10))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -171,7 +199,7 @@ def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: 
     for step in range(1, steps + 1):
         losses = model(**batches.next())
         optimizer.zero_grad(set_to_none=True)
-        (losses["mlm"] + 2 * losses["relation"] + 0.5 * losses["translation"]).backward()
+        (losses["mlm"] + 2 * losses["relation"] + losses.get("translation", 0.0)).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -191,7 +219,9 @@ def held_out(
     model.eval()
     batches = Batches(corpus, tokenizer, batch, max_length, seed=10**6)
     rows = [model(**batches.next()) for _ in range(rounds)]
-    return {name: round(float(torch.stack([row[name] for row in rows]).mean()), 4) for name in rows[0]}
+    return {
+        name: round(float(torch.stack([row[name] for row in rows if name in row]).mean()), 4) for name in rows[-1]
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

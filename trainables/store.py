@@ -1,11 +1,11 @@
 """The store: the stages' outputs, addressed by key, on any filesystem that every worker sees.
 
 Layout: `KEY[:2]/KEY/` holds a record (`record.json`: what was made, from what, its figures and checksums) and blobs
-(`NAME-TOKEN`: weights as safetensors, predictions as parquet). A stage is in the store when its record is. The record is
-created in one atomic step that fails if another exists, so of two writers the first wins and the second discards its
+(`NAME-TOKEN`: weights as safetensors, predictions as parquet). A stage is in the store when its record is. The record
+is created in one atomic step that fails if another exists, so of two writers the first wins and the second discards its
 own blobs; a writer that dies leaves blobs no record names, never a wrong result. Blob names carry the host, process and
-a random part, because a killed driver's workers go on writing for some seconds. A blob whose checksum is wrong counts as
-absent: its stage is made again.
+a random part, because a killed driver's workers go on writing for some seconds. A blob whose checksum is wrong counts
+as absent: its stage is made again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from trainables.errors import Mistake
 
@@ -36,12 +39,13 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` names the store's folder; it is made when the first stage is put."""
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
+            # A listing kept in memory would hide what other workers have put.
+            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             right = "a folder, or a URL such as s3://bucket/prefix (pip install 'order-search[s3]')"
             raise Mistake(f"the store cannot be opened: {error}", where=f"--store {url}", right=right) from error
         self.url = url
-        self._local = "file" in self._fs.protocol if isinstance(self._fs.protocol, tuple) else self._fs.protocol == "file"
+        self._local = isinstance(self._fs, LocalFileSystem)
 
     def has(self, key: str) -> bool:
         """Whether the stage is in the store (its record is; blobs are verified when read)."""
@@ -49,16 +53,18 @@ class Store:
 
     def keys(self) -> set[str]:
         """The keys of all stages in the store, in one listing."""
-        records = self._fs.glob(f"{self._root}/??/*/record.json") if self._fs.exists(self._root) else []
+        records = self._fs.glob(f"{escape(self._root)}/??/*/record.json") if self._fs.exists(self._root) else []
         return {str(path).split("/")[-2] for path in records}
 
     def record(self, key: str) -> Record | None:
         """The stage's record, None when it is absent or no JSON (such a record is removed: the stage is made again)."""
         try:
-            found: Record = json.loads(self._fs.cat_file(self._path(key, "record.json")))
+            found = json.loads(self._fs.cat_file(self._path(key, "record.json")))
         except FileNotFoundError:
             return None
         except ValueError:
+            found = None
+        if not isinstance(found, dict):
             self.discard(key)
             return None
         return found
@@ -92,15 +98,19 @@ class Store:
         if self.has(key):
             return False
         token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        entries = {
+        entries: dict[str, dict[str, Any]] = {
             name: {"file": f"{name}-{token}", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in blobs.items()
         }
         self._fs.makedirs(self._path(key), exist_ok=True)
         for name, content in blobs.items():
             self._fs.pipe_file(self._path(key, entries[name]["file"]), content)
-        content = json.dumps({**record, "key": key, "blobs": entries}, ensure_ascii=False, indent=1).encode()
+        about = {**record, "key": key, "writer": token, "blobs": entries}
+        content = json.dumps(about, ensure_ascii=False, indent=1).encode()
         if self._create(self._path(key, "record.json"), content, token):
+            return True
+        # A repeated request (NFS, S3) fails because its own first try succeeded: then this writer is the winner.
+        if (self.record(key) or {}).get("writer") == token:
             return True
         for entry in entries.values():
             self._fs.rm_file(self._path(key, entry["file"]))
@@ -109,9 +119,9 @@ class Store:
     def discard(self, key: str) -> None:
         """Take a stage out, its record first, so that it is made again."""
         folder = self._path(key)
-        if self._fs.exists(f"{folder}/record.json"):
+        with suppress(FileNotFoundError):  # another may take it out at the same time
             self._fs.rm_file(f"{folder}/record.json")
-        if self._fs.exists(folder):
+        with suppress(FileNotFoundError):
             self._fs.rm(folder, recursive=True)
 
     def attempt(self, key: str, about: Mapping[str, Any]) -> None:
@@ -123,7 +133,7 @@ class Store:
 
     def attempts(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The key of every stage that was begun, and what its worker noted then, once an attempt."""
-        for path in sorted(self._fs.glob(f"{self._root}/attempts/*/*.json")):
+        for path in sorted(self._fs.glob(f"{escape(self._root)}/attempts/*/*.json")):
             yield str(path).split("/")[-2], json.loads(self._fs.cat_file(path))
 
     def writable(self) -> None:
@@ -133,9 +143,11 @@ class Store:
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"")
             self._fs.rm_file(probe)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - botocore's errors, for one, are no OSError
             right = "a folder that this user and every worker may write to"
-            raise Mistake(f"the store cannot be written to: {error}", where=f"--store {self.url}", right=right) from error
+            raise Mistake(
+                f"the store cannot be written to: {error}", where=f"--store {self.url}", right=right
+            ) from error
 
     def _path(self, key: str, name: str = "") -> str:
         folder = f"{self._root}/{key[:2]}/{key}"

@@ -32,7 +32,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_length: int = 512
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return XLMRobertaTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length)
+    return XLMRobertaTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length)  # type: ignore[no-untyped-call]
 
 
 def _with_bytes(tokenizer: Tokenizer) -> models.Unigram:

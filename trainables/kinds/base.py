@@ -23,8 +23,8 @@ IGNORED = -100
 class Feature:
     """What the model sees of an example, or of a part of a long one.
 
-    `item` is the example's index; `label` its class, or one class a token (IGNORED where there is none); `positions` are
-    the token positions a prediction is read from (tagging: the first piece of each word).
+    `item` is the example's index; `label` its class, or one class a token (IGNORED where there is none); `positions`
+    are the token positions a prediction is read from (tagging: the first piece of each word).
     """
 
     item: int
@@ -47,7 +47,9 @@ class Kind(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def encode(self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Feature]:
+    def encode(
+        self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> list[Feature]:
         """The features of the examples, at most `max_length` tokens each."""
 
     @abstractmethod
@@ -59,11 +61,15 @@ class Kind(ABC):
         """The mean loss of a batch; `states` is batch × length × width."""
 
     @abstractmethod
-    def predict(self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]) -> list[Any]:
+    def predict(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[Any]:
         """One prediction a feature of the batch."""
 
     @abstractmethod
-    def score(self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Any]) -> Result:
+    def score(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Any]
+    ) -> Result:
         """The figures of one language; `predictions` are in the order of `features`."""
 
 

@@ -33,7 +33,9 @@ class Classification(Kind):
 
     name = "classification"
 
-    def encode(self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Feature]:
+    def encode(
+        self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> list[Feature]:
         """One feature an example, the longer sentence cut first."""
         if not examples:
             return []
@@ -51,13 +53,17 @@ class Classification(Kind):
         """Cross-entropy."""
         return F.cross_entropy(head(states), labels)
 
-    def predict(self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]) -> list[str]:
+    def predict(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[str]:
         """The most probable label."""
         if head is None:
             raise ValueError("classification needs a head")
         return [task.labels[best] for best in head(states).argmax(-1).tolist()]
 
-    def score(self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[str]) -> Result:
+    def score(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[str]
+    ) -> Result:
         """Accuracy, and 1 or 0 an example."""
         right = [0.0] * len(examples)
         for feature, prediction in zip(features, predictions, strict=True):

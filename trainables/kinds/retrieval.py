@@ -21,7 +21,9 @@ class Retrieval(Kind):
 
     name = "retrieval"
 
-    def encode(self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Feature]:
+    def encode(
+        self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> list[Feature]:
         """Two features an example: the sentence, then its English translation."""
         texts = [text for example in examples for text in (example.text, example.pair or "")]
         ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
@@ -35,12 +37,16 @@ class Retrieval(Kind):
         """Retrieval has no training set."""
         raise ValueError("a retrieval task cannot be trained on")
 
-    def predict(self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]) -> list[Tensor]:
+    def predict(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[Tensor]:
         """One unit vector a sentence."""
         pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
         return list(F.normalize(pooled.float(), dim=-1).cpu())
 
-    def score(self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Tensor]) -> Result:
+    def score(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Tensor]
+    ) -> Result:
         """The share of sentences whose nearest English sentence is their own translation."""
         vectors = torch.stack(list(predictions))
         queries, candidates = vectors[0::2], vectors[1::2]

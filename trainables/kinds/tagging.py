@@ -19,7 +19,9 @@ class Tagging(Kind):
 
     name = "tagging"
 
-    def encode(self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Feature]:
+    def encode(
+        self, task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> list[Feature]:
         """One feature a sentence, or several where it has more than `max_length` tokens."""
         number = {label: place for place, label in enumerate(task.labels)}
         start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
@@ -27,7 +29,8 @@ class Tagging(Kind):
         pieces = iter(tokenizer(words, add_special_tokens=False)["input_ids"] if words else [])
         features: list[Feature] = []
         for item, example in enumerate(examples):
-            ids, labels, positions = [start], [IGNORED], []
+            ids, labels = [start], [IGNORED]
+            positions: list[int] = []
             for tag in example.tags:
                 word = (next(pieces) or [unknown])[: max_length - 2]
                 if len(ids) + len(word) + 1 > max_length:
@@ -48,14 +51,18 @@ class Tagging(Kind):
         known = labels != IGNORED
         return F.cross_entropy(head(states[known]), labels[known])
 
-    def predict(self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]) -> list[list[str]]:
+    def predict(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[list[str]]:
         """One tag a word of each feature."""
         if head is None:
             raise ValueError("tagging needs a head")
         best = head(states).argmax(-1).tolist()
         return [[task.labels[row[p]] for p in f.positions] for row, f in zip(best, features, strict=True)]
 
-    def score(self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]) -> Result:
+    def score(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]
+    ) -> Result:
         """Span F1 as seqeval counts it (XTREME's figure), token accuracy; each sentence's share of right tags."""
         tags: list[list[str]] = [[] for _ in examples]
         for feature, predicted in zip(features, predictions, strict=True):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from trainables.methods import full, probe
-from trainables.models import Encoder
+if TYPE_CHECKING:
+    from trainables.models import Encoder
 
-METHODS: dict[str, Callable[[Encoder], None]] = {"full": full.prepare, "probe": probe.prepare}
+METHODS = {
+    "full": "full fine-tuning: every weight is trained",
+    "probe": "the new heads alone: the encoder is frozen, so orders cannot differ (negative control)",
+}
+"""What each method tunes. Known without importing torch, so that planning and listing stay quick."""
+
+
+def prepare(method: str, model: Encoder) -> None:
+    """Set the model up so that the method's weights, and no others, are trained."""
+    import_module(f"trainables.methods.{method}").prepare(model)

@@ -79,7 +79,7 @@ def _bio(roles: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-# --- natural language inference ----------------------------------------------------------------------------------------
+# --- natural language inference ---------------------------------------------------------------------------------------
 
 
 def _nli(rng: random.Random, split: Split) -> Iterator[Item]:
@@ -118,7 +118,7 @@ def _premise(rng: random.Random, hypothesis: Fact, split: Split) -> tuple[Fact, 
     return (fact, other) if rng.random() < 0.5 else (other, fact)
 
 
-# --- paraphrase --------------------------------------------------------------------------------------------------------
+# --- paraphrase -------------------------------------------------------------------------------------------------------
 
 
 def _paraphrase(rng: random.Random, split: Split) -> Iterator[Item]:
@@ -137,7 +137,10 @@ def _paraphrase(rng: random.Random, split: Split) -> Iterator[Item]:
         changed = _changed(rng, facts, split)
         if changed is None:
             continue
-        pairs = [Item(first, _retold(rng, first, facts), "same"), Item(first, _retold(rng, first, changed), "different")]
+        pairs = [
+            Item(first, _retold(rng, first, facts), "same"),
+            Item(first, _retold(rng, first, changed), "different"),
+        ]
         yield from rng.sample(pairs, 2)
 
 
@@ -168,7 +171,7 @@ def _retold(rng: random.Random, first: Saying, facts: tuple[Fact, ...]) -> Sayin
     return Saying(tuple(told), tuple(sides), first.joined, first.variant)
 
 
-# --- single sentences --------------------------------------------------------------------------------------------------
+# --- single sentences -------------------------------------------------------------------------------------------------
 
 
 def _topic(rng: random.Random, split: Split) -> Iterator[Item]:
@@ -179,7 +182,9 @@ def _topic(rng: random.Random, split: Split) -> Iterator[Item]:
         facts = [fact]
         if rng.random() < 0.4:
             facts.insert(rng.randrange(2), _draw(rng, split, rng.choice(("act", "at", "compare", "before"))))
-        yield Item(meaning.say(rng, *facts, ask=len(facts) == 1 and not fact.negated and rng.random() < 0.2), None, label)
+        yield Item(
+            meaning.say(rng, *facts, ask=len(facts) == 1 and not fact.negated and rng.random() < 0.2), None, label
+        )
 
 
 def _sentences(rng: random.Random, split: Split) -> Iterator[Item]:

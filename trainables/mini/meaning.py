@@ -1,7 +1,7 @@
 """What the mini suite's sentences mean, and what follows from what.
 
-A *fact* says that something holds (or does not) of the fillers of some roles. Labels are computed from facts, never from
-words: `relation` decides entailment, contradiction or neutral for a premise of one or two facts and a hypothesis.
+A *fact* says that something holds (or does not) of the fillers of some roles. Labels are computed from facts, never
+from words: `relation` decides entailment, contradiction or neutral for a premise of one or two facts and a hypothesis.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Fact:
         return f"{self.kind} {sorted(roles.items())}"
 
 
-# --- what there is -----------------------------------------------------------------------------------------------------
+# --- what there is ----------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -135,7 +135,7 @@ def attributes_of(thing: str) -> list[str]:
     return [attribute for attribute in concepts()["attributes"] if suits(attribute, thing)]
 
 
-# --- what follows from what --------------------------------------------------------------------------------------------
+# --- what follows from what -------------------------------------------------------------------------------------------
 
 
 def _canonical(fact: Fact) -> Fact:
@@ -143,9 +143,7 @@ def _canonical(fact: Fact) -> Fact:
     if fact.kind != "compare" or fact.roles["comparative"] == dimension(fact.roles["comparative"]):
         return fact
     roles = fact.roles
-    return fact.with_roles(
-        agent=roles["other"], other=roles["agent"], comparative=dimension(roles["comparative"])
-    )
+    return fact.with_roles(agent=roles["other"], other=roles["agent"], comparative=dimension(roles["comparative"]))
 
 
 def _covers(general: str, special: str) -> bool:
@@ -211,7 +209,7 @@ def same_meaning(first: Fact, second: Fact) -> bool:
     return _canonical(first) == _canonical(second)
 
 
-# --- drawing facts and changing them -----------------------------------------------------------------------------------
+# --- drawing facts and changing them ----------------------------------------------------------------------------------
 
 
 def draw(rng: random.Random, kind: str | None = None) -> Fact:
@@ -225,10 +223,12 @@ def draw(rng: random.Random, kind: str | None = None) -> Fact:
             thing = pick(rng, objects_of(verb))
             extra = {"recipient": who[1]} if kind == "give" else {"place": _sometimes(rng, "places", 0.4)}
             attribute = pick(rng, attributes_of(thing)) if rng.random() < 0.5 else None
-            fact = Fact.of(kind, agent=who[0], verb=verb, object=thing, attribute=attribute, **extra, **maybe)
+            fillers = {"agent": who[0], "verb": verb, "object": thing, "attribute": attribute, **extra, **maybe}
+            fact = Fact.of(kind, negated=False, **fillers)
         case "act":
             place = _sometimes(rng, "places", 0.6)
-            fact = Fact.of(kind, agent=who[0], verb=pick(rng, concepts()["actions"]), place=place, **maybe)
+            verb = pick(rng, concepts()["actions"])
+            fact = Fact.of(kind, negated=False, agent=who[0], verb=verb, place=place, **maybe)
         case "property":
             thing = pick(rng, things())
             fact = Fact.of(kind, object=thing, attribute=pick(rng, attributes_of(thing)))
@@ -321,7 +321,7 @@ def _excluded(rng: random.Random, fact: Fact) -> Fact | None:
     return fact.with_roles(attribute=rng.choice(rivals)) if rivals else None
 
 
-# --- saying it ---------------------------------------------------------------------------------------------------------
+# --- saying it --------------------------------------------------------------------------------------------------------
 
 TWO_WAYS = {"give": "receive", "before": "after"}
 """Facts that can be told from either side: the second template has the roles exchanged."""
@@ -364,7 +364,7 @@ def say(rng: random.Random, *facts: Fact, ask: bool = False) -> Saying:
     return Saying(facts, tuple(rng.random() < 0.5 for _ in facts), joined, rng.randrange(12))
 
 
-# --- splits ------------------------------------------------------------------------------------------------------------
+# --- splits -----------------------------------------------------------------------------------------------------------
 
 SPLITS = {"train": 0.70, "dev": 0.10, "test": 0.20}
 

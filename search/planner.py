@@ -1,0 +1,259 @@
+"""What to run next and what became of it: strategy, stage tree and store together, without Ray.
+
+The runner takes paths from here and reports each stage's result; the live view and the tables read its state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.candidate import Candidate, run_name
+from search.results import Row, mean_score, rows_of, selection_value
+from search.strategies import STRATEGIES
+from search.study import Study
+from search.tree import StageTree
+from trainables.stage import Stage
+from trainables.store import Store
+
+ATTEMPTS = 3
+"""How often a stage is tried before its candidates are given up."""
+
+OPEN_RUNS = 4000
+"""How many runs may be planned at once: enough to find the longest waiting work, few enough to hold."""
+
+
+@dataclass
+class Run:
+    """One candidate at one root seed: its score stages by target, and the rows of those that are done."""
+
+    candidate: Candidate
+    seed: int
+    goals: dict[str, str]
+    stages: int
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage that came to an end in this run: `made` here, or found in the store."""
+
+    stage: Stage
+    label: str
+    made: bool
+    seconds: float
+    worker: str
+    parent_from: str
+
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+class Planner:
+    """The state of a running study."""
+
+    def __init__(self, study: Study, store: Store, listener: Listener = lambda event, about: None) -> None:
+        """`listener` hears of `stage`, `run`, `failed` and `retry` as they happen."""
+        self.study, self.store = study, store
+        self._listener = listener
+        self.strategy = STRATEGIES[study.settings.strategy](
+            study.space, seed=0, candidates=study.settings.candidates
+        )
+        self._stored = store.keys()
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self.tree = StageTree(self.cost, self._stored.__contains__)
+        self.runs: dict[str, Run] = {}
+        self._open: dict[Candidate, set[int]] = {}
+        self._results: dict[Candidate, dict[int, list[Row]]] = defaultdict(dict)
+        self.candidates: list[Candidate] = []
+        self.failed: dict[str, str] = {}
+        self.stages: dict[str, tuple[Stage, str]] = {}
+        self.done: dict[str, Done] = {}
+        self.running: dict[str, str] = {}
+        self._attempts: dict[str, int] = defaultdict(int)
+        self._asked = 0
+        self.fill()
+
+    # --- what to run ---------------------------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Ask the strategy until enough runs are planned or it has nothing to propose now."""
+        seeds = self.study.settings.seeds
+        while sum(map(len, self._open.values())) + seeds <= max(OPEN_RUNS, seeds):
+            candidate = self.strategy.ask()
+            if candidate is None:
+                return
+            self._add(candidate)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run and the strategy proposes no more."""
+        return not self._open and self.strategy.finished
+
+    def take(self) -> list[Stage]:
+        """The path one worker should run next; empty when nothing is ready."""
+        path = self.tree.next_path()
+        for stage in path:
+            self.tree.start(stage.key)
+        return path
+
+    def give_back(self, keys: Iterable[str]) -> None:
+        """Stages of a path that has ended without them, because its worker was lost or a stage before them failed."""
+        keys = list(keys)
+        for key in keys:
+            self.running.pop(key, None)
+        self.tree.release(keys)
+
+    def cost(self, stage: Stage) -> float:
+        """A stage's estimated seconds: the mean of its like where one was seen, else by steps and languages."""
+        seen = self._seconds.get((stage.kind, *stage.tasks))
+        if seen:
+            return sum(seen) / len(seen)
+        return stage.steps * 0.03 if stage.kind == "train" else 0.1 * len(self.study.grid[stage.tasks[0]])
+
+    # --- what became of it ---------------------------------------------------------------------------------------------
+
+    def report(self, result: Mapping[str, Any]) -> None:
+        """The result of one stage, as the worker returned it."""
+        key = str(result["key"])
+        self.running.pop(key, None)
+        if "error" in result:
+            self._report_error(key, result)
+            return
+        stage, label = self.stages[key]
+        made, seconds = bool(result["made"]), float(result["seconds"])
+        self.done[key] = Done(stage, label, made, seconds, str(result["worker"]), str(result["parent"]))
+        if made:
+            self._seconds[(stage.kind, *stage.tasks)].append(seconds)
+        self._stored.add(key)
+        if stage.kind == "score" and not self._read_scores(key):
+            self.lost(key, "its scores could not be read back")
+            return
+        self._listener("stage", {"label": label, "stage": stage, "made": made, "seconds": seconds})
+        for run in self.tree.complete(key, seconds):
+            self._complete(run)
+        if len(self.done) in (8, 64):
+            self.tree.reprice()  # the first estimates were guesses
+        self.fill()
+
+    def lost(self, key: str, reason: str) -> None:
+        """A stage that was begun and did not end: it is tried again, or given up after the last attempt."""
+        self._attempts[key] += 1
+        if self._attempts[key] < ATTEMPTS:
+            self._listener("retry", {"label": self.stages[key][1], "reason": reason, "attempt": self._attempts[key] + 1})
+            self.give_back([key])
+        else:
+            self._give_up(key, f"{reason} ({ATTEMPTS} attempts)")
+
+    def _report_error(self, key: str, result: Mapping[str, Any]) -> None:
+        missing = result.get("missing")
+        if missing:
+            self.store.discard(str(missing))
+            self._stored.discard(str(missing))
+            self.tree.forget(str(missing))
+        if result["fatal"]:
+            self._give_up(key, str(result["error"]))
+        else:
+            self.lost(key, str(result["error"]))
+
+    def _give_up(self, key: str, reason: str) -> None:
+        label = self.stages[key][1]
+        for name in self.tree.fail(key, reason):
+            self._fail_run(name, f"{label}: {reason}")
+        self.fill()
+
+    # --- runs ----------------------------------------------------------------------------------------------------------
+
+    def _add(self, candidate: Candidate) -> None:
+        seeds = range(self.study.settings.seeds)
+        urgent = self._asked if self._asked < self.study.space.baselines else None
+        self._asked += 1
+        self.candidates.append(candidate)
+        self._open[candidate] = set(seeds)
+        complete = []
+        for seed in seeds:
+            name = run_name(candidate, seed)
+            stages = self.study.stages(candidate, seed)
+            goals = {stage.tasks[0]: stage.key for stage in stages if stage.kind == "score"}
+            self.runs[name] = Run(candidate, seed, goals, len(stages))
+            self._label(candidate, seed, stages)
+            for key in goals.values():
+                if key in self._stored and not self._read_scores(key):
+                    self._stored.discard(key)
+            if self.tree.add(name, stages, urgent):
+                complete.append(name)
+            elif name in self.tree.lost:
+                self._fail_run(name, self.tree.lost[name])
+        for name in complete:
+            self._complete(name)
+
+    def _label(self, candidate: Candidate, seed: int, stages: Iterable[Stage]) -> None:
+        """Readable names: a train stage by the order up to it, target stages and scores by order and target."""
+        prefixes = [str(prefix) for prefix in candidate.order.prefixes()]
+        for stage in stages:
+            order = prefixes.pop(0) if stage.kind == "train" and prefixes else str(candidate.order)
+            own = stage.kind == "train" and order != str(candidate.order) or (
+                stage.kind == "train" and stage.tasks == (candidate.order.groups[-1] if candidate.order.groups else ())
+            )
+            what = "" if own else f" | {stage.kind} {'+'.join(stage.tasks)}"
+            self.stages.setdefault(stage.key, (stage, f"{order}{what} #{seed}"))
+
+    def _read_scores(self, key: str) -> bool:
+        return bool((self.store.record(key) or {}).get("scores"))
+
+    def _complete(self, name: str) -> None:
+        run = self.runs[name]
+        for target, key in run.goals.items():
+            record = self.store.record(key) or {}
+            run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []))
+        self._results[run.candidate][run.seed] = run.rows
+        self._listener("run", {"name": name, "score": mean_score(run.rows, self.portion)})
+        self._close(run)
+
+    def _fail_run(self, name: str, reason: str) -> None:
+        self.failed[name] = reason
+        self._listener("failed", {"name": name, "reason": reason})
+        self._close(self.runs[name])
+
+    def _close(self, run: Run) -> None:
+        waiting = self._open.get(run.candidate)
+        if waiting is None:
+            return
+        waiting.discard(run.seed)
+        if waiting:
+            return
+        del self._open[run.candidate]
+        rows = [row for seed_rows in self._results[run.candidate].values() for row in seed_rows]
+        whole = len(self._results[run.candidate]) == self.study.settings.seeds
+        self.strategy.tell(run.candidate, selection_value(rows, self.study.settings.objective) if whole else None)
+
+    # --- what others read ----------------------------------------------------------------------------------------------
+
+    @property
+    def portion(self) -> str:
+        """The portion of the test items that ranks are made from: the half no selection has seen, under target-dev."""
+        return "report" if self.study.settings.objective == "target-dev" else "test"
+
+    @property
+    def rows(self) -> list[Row]:
+        """The score rows of all complete runs, by candidate and seed in the order they were proposed."""
+        return [row for name in self.runs for row in self.runs[name].rows]
+
+    def standings(self) -> list[tuple[Candidate, float, int]]:
+        """Candidates with at least one complete run: mean zero-shot score and number of roots, best first."""
+        table = []
+        for candidate, by_seed in self._results.items():
+            scores = [mean_score(rows, self.portion) for rows in by_seed.values()]
+            if scores:
+                table.append((candidate, sum(scores) / len(scores), len(scores)))
+        return sorted(table, key=lambda entry: -entry[1])
+
+    def cost_summary(self) -> dict[str, int]:
+        """Stage counts of the manifest."""
+        made = sum(done.made for done in self.done.values())
+        return {
+            "stages_naive": self.tree.naive, "stages_distinct": self.tree.distinct,
+            "stages_executed": made, "stages_reused": self.tree.distinct - made,
+        }  # fmt: skip

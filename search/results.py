@@ -1,0 +1,85 @@
+"""The long table of scores, one row a candidate, seed, target, language, portion and metric; and means over it.
+
+Plain rows here, so that planning and the live view need no pandas; `results.table` makes the data frame.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.candidate import Candidate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRIMARY = ("accuracy", "f1")
+"""The metric a target's score is made of; a target has one of them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score. `value` and `stderr` are shares in [0, 1]; clean rows have perturbation `none` and severity 0.
+
+    `portion` is `dev` (English), `test`, or a half of the test items: `search`, which an oracle selection may see, and
+    `report`, which it may not.
+    """
+
+    candidate: str
+    order: str
+    method: str
+    learning_rate: float
+    seed: int
+    target: str
+    language: str
+    portion: str
+    perturbation: str
+    severity: int
+    metric: str
+    value: float
+    n: int
+    stderr: float | None
+
+
+def rows_of(candidate: Candidate, seed: int, target: str, scores: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """A stored stage's scores as rows of the table."""
+    return [
+        Row(
+            candidate=candidate.name, order=str(candidate.order), method=candidate.method,
+            learning_rate=candidate.learning_rate, seed=seed, target=target, language=score["language"],
+            portion=score["portion"], perturbation="none", severity=0, metric=score["metric"], value=score["value"],
+            n=score["n"], stderr=score["stderr"],
+        )
+        for score in scores
+    ]  # fmt: skip
+
+
+def target_scores(rows: Iterable[Row], portion: str) -> dict[str, float]:
+    """The mean over languages of each target's primary metric (XTREME's task score)."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.portion == portion and row.metric in PRIMARY and row.perturbation == "none":
+            values[row.target].append(row.value)
+    return {target: sum(found) / len(found) for target, found in values.items()}
+
+
+def mean_score(rows: Iterable[Row], portion: str) -> float:
+    """The mean over targets of their mean over languages (XTREME's overall score)."""
+    scores = target_scores(rows, portion)
+    return sum(scores.values()) / len(scores)
+
+
+def selection_value(rows: Iterable[Row], objective: str) -> float | None:
+    """What a strategy is told of a candidate: under `en-dev` the mean over targets of English dev (targets without a
+    training set have none and are left out), under `target-dev` that of the search half in all languages."""
+    scores = target_scores(rows, "dev" if objective == "en-dev" else "search")
+    return sum(scores.values()) / len(scores) if scores else None
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """The data frame of the rows."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))

@@ -1,0 +1,186 @@
+"""Every setting, its default and its check. Precedence: default < suite < space file < flag."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from search.strategies import STRATEGIES
+from trainables.config import Config, build, find, read_yaml
+from trainables.errors import Mistake, nearest
+from trainables.methods import METHODS
+
+
+class OrderSettings(Config):
+    """Which orders are candidates: ordered subsets, permutations, sequences of groups, or an explicit list."""
+
+    kind: Literal["subsets", "permutations", "groups", "explicit"] = "subsets"
+    max_length: int | None = Field(None, ge=1, description="groups an order has at most")
+    max_group: int | None = Field(None, ge=1, description="tasks a group has at most (kind: groups)")
+    explicit: list[str] = Field(default_factory=list, description="the orders of kind: explicit")
+
+
+class TrainSettings(Config):
+    """The budget and optimizer of a training stage."""
+
+    steps: int = Field(100, ge=1, description="optimizer steps of an intermediate stage")
+    target_steps: int = Field(100, ge=1, description="optimizer steps of a target's own stage")
+    batch_size: int = Field(32, ge=1, description="examples a step")
+    warmup: int = Field(10, ge=0, description="steps until the learning rate is reached; it then stays")
+    weight_decay: float = Field(0.01, ge=0)
+
+
+class Settings(Config):
+    """A study's settings. `space` names where they came from; everything else may stand in a space file."""
+
+    space: str = "orders"
+    question: str = Field("", description="what the space asks, for people")
+    suite: str = Field("mini", description="the tasks to choose from: a name of configs/suites or a file")
+    intermediate: list[str] = Field(default_factory=list, description="intermediate tasks (default: the suite's)")
+    targets: list[str] = Field(default_factory=list, description="target tasks (default: the suite's)")
+    languages: list[str] = Field(default_factory=list, description="test languages (default: all the data have)")
+    orders: OrderSettings = OrderSettings()
+    model: str = Field("micro", description="micro, a folder, or a hub id")
+    method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")
+    learning_rate: list[float] = Field(default_factory=lambda: [1e-3], description="learning rates")
+    train: TrainSettings = TrainSettings()
+    strategy: str = Field("exhaustive", description="who proposes candidates")
+    candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
+    seeds: int = Field(2, ge=1, description="root seeds: independent repetitions of every candidate")
+    objective: Literal["en-dev", "target-dev"] = Field("en-dev", description="what the search is told")
+    data_dir: str | None = Field(None, description="folder of data sets")
+    out: str = Field("runs", description="folder that run folders are made in")
+    store: str | None = Field(None, description="folder or URL of the stages' outputs (default: OUT/store)")
+    address: str | None = Field(None, description="a Ray cluster (default: this machine alone)")
+    gpus_per_trial: float = Field(0, ge=0)
+    cpus_per_trial: int = Field(1, ge=1)
+    max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
+    limit: int | None = Field(None, ge=1, description="examples a language and split, training included")
+
+    @field_validator("intermediate", "targets", "languages", "method", "learning_rate", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """A single value stands for a list of one; a flag's text is cut at commas."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return [value] if isinstance(value, int | float) else value
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _positive(cls, value: list[float]) -> list[float]:
+        for rate in value:
+            if not (math.isfinite(rate) and 0 < rate < 1):
+                raise ValueError(f"a learning rate lies between 0 and 1, but {rate:g} was given")
+        return value
+
+    @field_validator("intermediate", "targets", "languages", "method", "learning_rate")
+    @classmethod
+    def _distinct(cls, value: list[Any]) -> list[Any]:
+        for item in value:
+            if value.count(item) > 1:
+                raise ValueError(f"'{item}' is named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _listed_orders(self) -> Self:
+        if (self.orders.kind == "explicit") != bool(self.orders.explicit):
+            raise ValueError("orders.kind: explicit and a list orders.explicit go together")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is; a local path is absolute, since workers have other working directories."""
+        url = self.store or str(Path(self.out).expanduser() / "store")
+        return url if "://" in url else str(Path(url).expanduser().resolve())
+
+
+class Suite(Config):
+    """A suite: intermediate and target tasks that belong together, and settings that suit them."""
+
+    name: str
+    question: str = ""
+    intermediate: list[str]
+    targets: list[str]
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_suite(name: str, flag: str = "--suite") -> tuple[Suite, str]:
+    """A suite by name or path, and the file it stands in."""
+    path = find("suites", name, flag)
+    return build(Suite, read_yaml(path), str(path)), str(path)
+
+
+def load_settings(flags: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> tuple[Settings, Suite]:
+    """The settings of a command: suite, then space file, then `overrides` (`--set`), then flags that were given.
+
+    Raises Mistake, or Mistakes with all errors at once, each with the flag or the file and key that is wrong.
+    """
+    space = str(flags.get("space") or "orders")
+    path = find("spaces", space, "--space")
+    from_file = read_yaml(path)
+    suite_name = flags.get("suite") or (overrides or {}).get("suite") or from_file.get("suite") or "mini"
+    if not isinstance(suite_name, str):
+        raise Mistake(f"suite: should be a name (given: {suite_name!r})", where=f"{path}, key 'suite'")
+    suite, suite_file = load_suite(suite_name, "--suite" if flags.get("suite") else f"{path}, key 'suite'")
+    content: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    layers: list[tuple[Mapping[str, Any], str | None]] = [
+        ({"intermediate": suite.intermediate, "targets": suite.targets, **suite.settings}, suite_file),
+        (from_file, str(path)),
+        (overrides or {}, "--set"),
+        ({key: value for key, value in flags.items() if value is not None}, None),
+    ]
+    for layer, source in layers:
+        for key, value in layer.items():
+            inner = content.get(key)
+            content[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
+            where[key] = source or f"--{key.replace('_', '-')}"
+    settings = build(Settings, {**content, "space": space, "suite": suite_name}, where)
+    _check_names(settings, where)
+    return settings, suite
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` of `--set`, dots for inner keys, values read as YAML (`train.steps=50`)."""
+    import yaml
+
+    content: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise Mistake(f"'{pair}' is not of the form KEY=VALUE", where="--set", right="for example train.steps=50")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise Mistake(f"the value of '{key}' is no YAML: {text}", where="--set") from error
+        if isinstance(value, str):
+            value = _number(value)
+        *outer, last = key.split(".")
+        inner = content
+        for part in outer:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise Mistake(f"'{key}' goes below '{part}', which is a value", where="--set")
+        inner[last] = value
+    return content
+
+
+def _number(text: str) -> str | float:
+    """`1e-3` is a number to people, a text to YAML 1.1."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
+    for method in settings.method:
+        if method not in METHODS:
+            raise Mistake(f"unknown method '{method}'", where=where.get("method", ""), right=nearest(method, METHODS))
+    if settings.strategy not in STRATEGIES:
+        right = nearest(settings.strategy, STRATEGIES)
+        raise Mistake(f"unknown strategy '{settings.strategy}'", where=where.get("strategy", ""), right=right)

@@ -1,0 +1,209 @@
+"""A study: settings resolved into tasks, data, candidates and stages. Everything a run needs to know before it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from search.candidate import Candidate
+from search.order import Order, OrderSpace
+from search.settings import Settings
+from search.space import Space
+from trainables.data import DataSource
+from trainables.errors import Mistake, Mistakes, nearest
+from trainables.fingerprint import model_fingerprint, model_path
+from trainables.stage import Scalar, Stage
+from trainables.tasks import Task, load_task
+
+if TYPE_CHECKING:
+    from trainables.examples import Split
+
+
+class Study:
+    """The resolved study. Making one reads and checks all data; it starts nothing and writes nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises Mistake for whatever the settings ask that cannot be."""
+        self.settings = settings
+        self.intermediate = [load_task(name, "--set intermediate") for name in settings.intermediate]
+        self.targets = [load_task(name, "--targets") for name in settings.targets]
+        self._check_tasks()
+        names = [task.name for task in self.intermediate]
+        orders = [Order.parse(text, known=names, where="orders.explicit") for text in settings.orders.explicit]
+        self.space = Space(
+            OrderSpace(
+                names, settings.orders.kind, max_length=settings.orders.max_length,
+                max_group=settings.orders.max_group, orders=orders, where="orders",
+            ),
+            settings.method,
+            settings.learning_rate,
+        )  # fmt: skip
+        self.data = DataSource(settings.data_dir, settings.limit)
+        self.model = model_path(settings.model)
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Every task by name: intermediate tasks, targets, and the tasks whose training sets targets use."""
+        named = {task.name: task for task in (*self.intermediate, *self.targets)}
+        for target in self.targets:
+            if target.trained_on and target.trained_on not in named:
+                named[target.trained_on] = load_task(target.trained_on, f"task {target.name}, key 'train'")
+        return named
+
+    @cached_property
+    def grid(self) -> dict[str, list[str]]:
+        """The languages each target is scored in: those its test data have, of those that were asked for."""
+        wanted = self.settings.languages
+        found = {target.name: list(self.data.load(target, "test")) for target in self.targets}
+        known = sorted({code for codes in found.values() for code in codes})
+        for code in wanted:
+            if code not in known:
+                raise Mistake(f"no target has test data in language '{code}'", where="--languages", right=nearest(code, known))
+        grid = {name: [code for code in codes if not wanted or code in wanted] for name, codes in found.items()}
+        for name, codes in grid.items():
+            if not codes:
+                right = f"its languages: {', '.join(found[name])}" if found[name] else "test data for it"
+                raise Mistake(f"target '{name}' has no test data in the languages asked for", where="--languages", right=right)
+        return grid
+
+    @cached_property
+    def fingerprints(self) -> dict[tuple[str, str], str]:
+        """Of the data of each (kind of stage, task): what it reads, in which languages, cut to which limit."""
+        found = {("train", task.name): self.data.fingerprint(task, {"train": ["en"]}) for task in self._trained()}
+        for target in self.targets:
+            splits: dict[Split, list[str]] = {"test": self.grid[target.name]}
+            own = self.data.fingerprint(target, {**splits, "dev": ["en"]} if "dev" in self._splits(target) else splits)
+            borrowed = "" if target.trained_on in (None, target.name) else self.data.fingerprint(
+                self.tasks[str(target.trained_on)], {"dev": ["en"]}
+            )
+            found["score", target.name] = own + borrowed
+        return found
+
+    @cached_property
+    def model_fingerprint(self) -> str:
+        """Of the base model's files."""
+        return model_fingerprint(self.model)
+
+    @property
+    def device(self) -> str:
+        """Where stages run: `cuda` when trials ask for a GPU."""
+        return "cuda" if self.settings.gpus_per_trial else "cpu"
+
+    def check(self) -> None:
+        """Read all the data once, so that what is wrong with them is told before anything starts."""
+        for task in self._trained():
+            self.data.training(task)
+        if self.grid and self.fingerprints and self.model_fingerprint:
+            self._check_objective()
+
+    def stages(self, candidate: Candidate, seed: int) -> list[Stage]:
+        """The stages of one run of a candidate, parents before children: its order, then each target's own and score."""
+        budget = self.settings.train
+        found: list[Stage] = []
+        last: str | None = None
+
+        def train(tasks: tuple[str, ...], parent: str | None, steps: int) -> str:
+            data = tuple(self.fingerprints["train", name] for name in tasks)
+            stage = Stage(
+                "train", parent, tasks, data, self.model_fingerprint, candidate.method,
+                self._training_settings(candidate), steps, seed,
+            )  # fmt: skip
+            found.append(stage)
+            return stage.key
+
+        for group in candidate.order.groups:
+            last = train(group, last, budget.steps)
+        for target in self.targets:
+            parent = train((target.trained_on,), last, budget.target_steps) if target.trained_on else last
+            data = (self.fingerprints["score", target.name],)
+            found.append(
+                Stage("score", parent, (target.name,), data, self.model_fingerprint, candidate.method, self._numeric)
+            )
+        return list({stage.key: stage for stage in found}.values())
+
+    def score_stage(self, candidate: Candidate, seed: int, target: str) -> Stage:
+        """The stage that scores a target for one run of a candidate."""
+        return next(s for s in self.stages(candidate, seed) if s.kind == "score" and s.tasks == (target,))
+
+    def counts(self) -> dict[str, int]:
+        """Stages of all candidates and seeds, in closed form: naive (each run alone) and distinct (merged)."""
+        orders, settings = self.space.orders, self.settings
+        each = len(settings.method) * len(settings.learning_rate) * settings.seeds
+        training = len({target.trained_on for target in self.targets if target.trained_on})
+        scores = len(self.targets)
+        untrained = sum(1 for target in self.targets if not target.trained_on)
+        per_order = training + scores
+        naive = each * (orders.naive_stages() + orders.size * per_order)
+        distinct = each * (orders.distinct_stages() + orders.size * per_order)
+        # The empty order's untrained targets are scored once for all seeds, since nothing there is random.
+        has_empty = orders.size > 0 and len(orders[0].groups) == 0
+        shared = (each - len(settings.method)) * untrained if has_empty else 0
+        return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct - shared}
+
+    def workplace(self) -> str:
+        """JSON of what every worker needs (trainables.bench.Workplace)."""
+        place = {
+            "store": self.settings.store_url,
+            "model": self.model,
+            "tasks": {name: task.model_dump(mode="json") for name, task in self.tasks.items()},
+            "languages": self.grid,
+            "data_dir": self.settings.data_dir and str(self.data.folder),
+            "limit": self.settings.limit,
+            "threads": self.settings.cpus_per_trial,
+            "device": self.device,
+        }
+        return json.dumps(place, sort_keys=True)
+
+    @cached_property
+    def _numeric(self) -> Mapping[str, Scalar]:
+        """Settings that change the last bits of a result."""
+        return {"threads": self.settings.cpus_per_trial, "device": self.device, "dtype": "float32", "torch": version("torch")}
+
+    def _training_settings(self, candidate: Candidate) -> Mapping[str, Scalar]:
+        budget = self.settings.train
+        return {
+            **self._numeric, "learning_rate": candidate.learning_rate, "batch_size": budget.batch_size,
+            "warmup": budget.warmup, "weight_decay": budget.weight_decay,
+        }  # fmt: skip
+
+    def _trained(self) -> list[Task]:
+        """Tasks that some stage trains on."""
+        names = [task.name for task in self.intermediate] + [t.trained_on for t in self.targets if t.trained_on]
+        return [self.tasks[name] for name in dict.fromkeys(names)]
+
+    @staticmethod
+    def _splits(task: Task) -> set[str]:
+        hub = set(task.source.hub.splits) if task.source.hub else set()
+        return {"train", "dev", "test"} if task.source.mini else {*task.source.folder, *hub}
+
+    def _check_tasks(self) -> None:
+        mistakes = []
+        for task in self.intermediate:
+            if task.kind == "retrieval":
+                right = "a task with training examples; retrieval tasks are targets"
+                mistakes.append(Mistake(f"'{task.name}' cannot be an intermediate task", where="intermediate", right=right))
+        for target in self.targets:
+            if target.trained_on and self.tasks[target.trained_on].labels != target.labels:
+                where = f"task {target.name}, key 'train'"
+                mistakes.append(Mistake(f"'{target.name}' and '{target.trained_on}' have other labels", where=where))
+        if not self.targets:
+            mistakes.append(Mistake("there is no target task", where="--targets", right="one task at least"))
+        if mistakes:
+            raise Mistakes(mistakes)
+
+    def _check_objective(self) -> None:
+        if self.settings.objective == "en-dev" and not any(target.trained_on for target in self.targets):
+            raise Mistake(
+                "retrieval has no English dev set to select on",
+                where="--objective en-dev",
+                right="a trained target beside it, or --objective target-dev (stamped as oracle selection)",
+            )
+
+
+def stage_record(stage: Stage) -> dict[str, object]:
+    """A stage as a row of a table."""
+    return {"key": stage.key, **asdict(stage)}
