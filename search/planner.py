@@ -241,6 +241,11 @@ class Planner:
         """The score rows of all complete runs, by candidate and seed in the order they were proposed."""
         return [row for name in self.runs for row in self.runs[name].rows]
 
+    @property
+    def varied(self) -> bool:
+        """Whether more than the order varies in this study."""
+        return len(self.study.settings.method) * len(self.study.settings.learning_rate) > 1
+
     def standings(self) -> list[tuple[Candidate, float, int]]:
         """Candidates with at least one complete run: mean zero-shot score and number of roots, best first."""
         table = []

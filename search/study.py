@@ -130,19 +130,24 @@ class Study:
         return next(s for s in self.stages(candidate, seed) if s.kind == "score" and s.tasks == (target,))
 
     def counts(self) -> dict[str, int]:
-        """Stages of all candidates and seeds, in closed form: naive (each run alone) and distinct (merged)."""
+        """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
+
+        Two things coincide beyond common prefixes: the empty order's untrained targets are scored once for all seeds,
+        since nothing there is random; and a target's own stage is the intermediate stage of its training task where
+        their budgets agree. The latter is counted for ordered subsets, and left in (an upper bound) for other spaces.
+        """
         orders, settings = self.space.orders, self.settings
         each = len(settings.method) * len(settings.learning_rate) * settings.seeds
-        training = len({target.trained_on for target in self.targets if target.trained_on})
-        scores = len(self.targets)
-        untrained = sum(1 for target in self.targets if not target.trained_on)
-        per_order = training + scores
-        naive = each * (orders.naive_stages() + orders.size * per_order)
-        distinct = each * (orders.distinct_stages() + orders.size * per_order)
-        # The empty order's untrained targets are scored once for all seeds, since nothing there is random.
-        has_empty = orders.size > 0 and len(orders[0].groups) == 0
-        shared = (each - len(settings.method)) * untrained if has_empty else 0
-        return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct - shared}
+        trained = {target.trained_on for target in self.targets if target.trained_on}
+        naive = each * (orders.naive_stages() + orders.size * (len(trained) + len(self.targets)))
+        distinct = each * (orders.distinct_stages() + orders.size * (len(trained) + len(self.targets)))
+        if orders.size and not orders[0].groups:
+            untrained = sum(not target.trained_on for target in self.targets)
+            distinct -= (each - len(settings.method)) * untrained
+        names = [task.name for task in self.intermediate]
+        if orders.kind == "subsets" and settings.train.steps == settings.train.target_steps:
+            distinct -= each * len(trained & set(names)) * orders.distinct_stages() // max(1, len(names))
+        return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct}
 
     def workplace(self) -> str:
         """JSON of what every worker needs (trainables.bench.Workplace)."""

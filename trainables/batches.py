@@ -42,6 +42,9 @@ def training_batches(
     Every task goes through its features epoch by epoch; within a pool of 16 batches features are sorted by length, and
     the pool's batches are shuffled, so that little is padded and every epoch is another one.
     """
+    for task, features in group.items():
+        if not features:
+            raise ValueError(f"{task} has no training features")
     rng = random.Random(seed)
     streams = {task: _epochs(features, size, random.Random(rng.random())) for task, features in group.items()}
     tasks = list(streams)

@@ -14,17 +14,28 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from trainables.errors import Mistake
 from trainables.mini import meaning
 from trainables.mini.grammar import concept_tags, language, language_codes
 
-Pair = tuple[str, str, str]
-"""First text, second text, relation."""
+
+class Pair(NamedTuple):
+    """Two texts, their relation, and where the second says something else than the first (start and end characters)."""
+
+    first: str
+    second: str
+    relation: str
+    changed: tuple[tuple[int, int], ...]
+
 
 Lexicon = list[list[str]]
 """Words of several languages that mean the same, a list a concept."""
+
+
+_EXCHANGED = {"agent": "other", "other": "agent"}
+"""Roles of a comparison told from the other side."""
 
 
 class Corpus(ABC):
@@ -45,6 +56,9 @@ class Corpus(ABC):
     def lexicon(self) -> Lexicon:
         """Words that mean the same, for aligning the first embeddings."""
 
+    def advance(self, share: float) -> None:
+        """Hear how much of the training is done (0 to 1), for corpora that begin with what is easy."""
+
     def sentences(self, rng: random.Random, count: int) -> Iterator[str]:
         """Sentences of all languages, for training a tokenizer."""
         for _ in range(count):
@@ -61,31 +75,43 @@ class MiniCorpus(Corpus):
         self.languages = language_codes()
         self.relations = tuple(f"{how}{sign}" for how in self.KINDS_OF_CHANGE for sign in ("", "/denied"))
         self._switched = switched
+        self._two_clauses = 0.4
         self._words = self._dictionary()
+
+    def advance(self, share: float) -> None:
+        """Single clauses first: they are shorter and teach the comparison soonest."""
+        self._two_clauses = 0.0 if share < 0.4 else 0.4
 
     def pair(self, rng: random.Random) -> Pair:
         fact = self._fact(rng)
         facts = [fact]
-        if rng.random() < 0.4:
+        if rng.random() < self._two_clauses:
             facts.insert(rng.randrange(2), self._fact(rng))
         how, told = self._change(rng, fact, facts)
+        changed = {role for role, concept in told.fillers if fact.roles.get(role) != concept or how == "other"}
         flipped = rng.random() < 0.4 and told.kind not in meaning.POSITIVE_ONLY
         told = told.denied() if flipped else told
-        if rng.random() < 0.3:
+        if told.kind == "compare" and rng.random() < 0.5:
             told = meaning.change(rng, told, "converse") or told
-        extra = [self._fact(rng)] if len(facts) == 1 and rng.random() < 0.1 else []
-        first, second = rng.choice(self.languages), rng.choice(self.languages)
-        if rng.random() < 0.25:
-            first = second
-        if rng.random() < 0.2:
-            first, second = rng.choice((("en", second), (first, "en")))
-        asked = len(facts) == 1 and not extra and not fact.negated and not told.negated and rng.random() < 0.15
+            changed = {_EXCHANGED.get(role, role) for role in changed}
+        first, second = self._two_languages(rng)
+        asked = len(facts) == 1 and not fact.negated and not told.negated and rng.random() < 0.15
         one = meaning.say(rng, *facts, ask=asked).sentence(first)
-        two = meaning.say(rng, told, *extra, ask=asked).sentence(second)
+        saying = meaning.say(rng, told, ask=asked)
+        two = saying.sentence(second)
+        if told.kind == "before" and saying.sides[0]:
+            changed = {_EXCHANGED.get(role, role) for role in changed}
         text = self._switch(rng, one.text, first) if rng.random() < self._switched else one.text
         # Some sentences come word by word, as treebanks give them: that is how taggers will see them.
         again = " ".join(two.tokens) if rng.random() < 0.15 else two.text
-        return text, again, how + ("/denied" if flipped else "")
+        spans = tuple(span for span, role in zip(two.spans(again), two.roles, strict=True) if role in changed)
+        return Pair(text, again, how + ("/denied" if flipped else ""), spans)
+
+    def _two_languages(self, rng: random.Random) -> tuple[str, str]:
+        first, second, draw = rng.choice(self.languages), rng.choice(self.languages), rng.random()
+        if draw < 0.5:
+            return second, second
+        return ("en", second) if draw < 0.6 else (first, second)
 
     def translation(self, rng: random.Random) -> tuple[str, str]:
         facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
@@ -134,7 +160,7 @@ class MiniCorpus(Corpus):
             concept = known.get(match[0].lower())
             return min(other.forms(concept), key=len) if concept and rng.random() < 0.5 else match[0]
 
-        return re.sub(r"[^\s.,?!]+", translate, text)
+        return re.sub(r"[^\s.,?!¿،؟।]+", translate, text)
 
 
 class FolderCorpus(Corpus):
@@ -188,10 +214,12 @@ class FolderCorpus(Corpus):
             one = two = rng.choice(self._plain[second])
         draw = rng.random()
         if draw < 0.4:
-            return one, two, "same"
+            return Pair(one, two, "same", ())
         if draw < 0.7:
-            return one, self._edit(rng, two, second), "edited"
-        return one, rng.choice(self._plain[second]), "other"
+            edited, span = self._edit(rng, two, second)
+            return Pair(one, edited, "edited", (span,))
+        other = rng.choice(self._plain[second])
+        return Pair(one, other, "other", ((0, len(other)),))
 
     def translation(self, rng: random.Random) -> tuple[str, str]:
         if rng.random() < 0.6:
@@ -209,10 +237,12 @@ class FolderCorpus(Corpus):
                 entries[row["src"]].append(row["tgt"])
         return [[word, *others] for word, others in entries.items()]
 
-    def _edit(self, rng: random.Random, text: str, code: str) -> str:
+    def _edit(self, rng: random.Random, text: str, code: str) -> tuple[str, tuple[int, int]]:
         words = text.split()
-        words[rng.randrange(len(words))] = rng.choice(self._words[code])
-        return " ".join(words)
+        at = rng.randrange(len(words))
+        words[at] = rng.choice(self._words[code])
+        start = len(" ".join(words[:at])) + (at > 0)
+        return " ".join(words), (start, start + len(words[at]))
 
     def _rows(self, name: str) -> Iterator[dict[str, Any]]:
         for suffix, opener in ((".jsonl.gz", gzip.open), (".jsonl", open)):

@@ -1,8 +1,9 @@
 """Pretrain a small multilingual encoder: `python -m trainables.pretrain --suite mini --size micro --out DIR`.
 
-XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages (masked
-words of both, as in translation language modelling, arXiv 1901.07291; and from `<s>` the relation of the two: a
-retelling, or what was changed) and from translations apart from each other, which are brought together against all
+XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages: masked
+words of both (translation language modelling, arXiv 1901.07291), which words of the second say something else than the
+first (as translation replaced token detection does, arXiv 2106.16138), and from `<s>` the relation of the two (a
+retelling, or what was changed). Every few steps translations apart from each other are brought together against all
 others of the batch (InfoNCE on mean-pooled states). Word embeddings start aligned through a bilingual lexicon.
 """
 
@@ -58,20 +59,24 @@ class Pretraining(nn.Module):
     def __init__(self, config: XLMRobertaConfig, relations: int) -> None:
         super().__init__()
         self.mlm = XLMRobertaForMaskedLM(config)
+        self.changed = nn.Linear(config.hidden_size, 1)
         self.relation = nn.Sequential(
             nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, relations)
         )
 
     def forward(
-        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, texts: BatchEncoding | None = None
+        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, changed: Tensor, texts: BatchEncoding | None = None
     ) -> dict[str, Tensor]:
         """The losses of a step; `texts`, if any, holds the first sides of all translations, then the second sides."""
         states = self.mlm.roberta(**pairs).last_hidden_state
         masked = labels != -100
         guess = self.relation(states[:, 0])
+        told = changed != -100
+        logits = self.changed(states[told]).squeeze(-1)
         losses = {
             "mlm": F.cross_entropy(self.mlm.lm_head(states[masked]), labels[masked]),
             "relation": F.cross_entropy(guess, relations),
+            "changed": F.binary_cross_entropy_with_logits(logits, changed[told].float()),
             "relation_accuracy": (guess.argmax(-1) == relations).float().mean(),
         }
         return losses if texts is None else {**losses, **self._translation(texts)}
@@ -102,10 +107,11 @@ class Batches:
         if not self._waiting:
             self._waiting = self._draw()
         pairs, translations = self._waiting.pop()
-        encoded = self._encode([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        encoded = self._encode([pair.first for pair in pairs], [pair.second for pair in pairs])
+        changed = self._changed(encoded, pairs)
         labels = self._mask(encoded["input_ids"])
-        relations = torch.tensor([self._corpus.relations.index(pair[2]) for pair in pairs])
-        batch = {"pairs": encoded, "labels": labels, "relations": relations}
+        relations = torch.tensor([self._corpus.relations.index(pair.relation) for pair in pairs])
+        batch = {"pairs": encoded, "labels": labels, "relations": relations, "changed": changed}
         self._count += 1
         if self._count % TRANSLATIONS_EVERY == 0:
             batch["texts"] = self._encode([t[0] for t in translations] + [t[1] for t in translations])
@@ -114,7 +120,7 @@ class Batches:
     def _draw(self, pool: int = 8) -> list[tuple[list[Pair], list[tuple[str, str]]]]:
         """Several batches at once, each of texts of like length: padding would double the work."""
         corpus, rng, count = self._corpus, self._rng, pool * self._size
-        pairs = sorted((corpus.pair(rng) for _ in range(count)), key=lambda pair: len(pair[0]) + len(pair[1]))
+        pairs = sorted((corpus.pair(rng) for _ in range(count)), key=lambda pair: len(pair.first) + len(pair.second))
         translations = sorted((corpus.translation(rng) for _ in range(count)), key=lambda t: max(map(len, t)))
         cuts = [slice(at, at + self._size) for at in range(0, count, self._size)]
         batches = [(pairs[cut], translations[cut]) for cut in cuts]
@@ -124,8 +130,21 @@ class Batches:
     def _encode(self, first: Sequence[str], second: Sequence[str] | None = None) -> BatchEncoding:
         return self._tokenizer(
             list(first), list(second) if second else None, padding=True, truncation="longest_first",
-            max_length=self._max_length, return_tensors="pt",
+            max_length=self._max_length, return_tensors="pt", return_offsets_mapping=bool(second),
         )  # fmt: skip
+
+    @staticmethod
+    def _changed(encoded: BatchEncoding, pairs: Sequence[Pair]) -> Tensor:
+        """For each token of the second text 1 where it says something else than the first, 0 elsewhere; -100 outside."""
+        offsets = encoded.pop("offset_mapping").tolist()
+        rows = []
+        for number, pair in enumerate(pairs):
+            inside = [side == 1 for side in encoded.sequence_ids(number)]
+            rows.append([
+                int(any(start < end_ and start_ < end for start_, end_ in pair.changed)) if second else -100
+                for (start, end), second in zip(offsets[number], inside, strict=True)
+            ])  # fmt: skip
+        return torch.tensor(rows)
 
     def _mask(self, ids: Tensor, share: float = 0.12) -> Tensor:
         """Mask a share of the tokens in place (80 % `<mask>`, 10 % another, 10 % kept); the labels, -100 elsewhere."""
@@ -172,10 +191,13 @@ def match_alike(model: XLMRobertaForMaskedLM) -> None:
         attention.key.weight[:half] = attention.query.weight[:half]
 
 
-def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: int, seed: int) -> tuple[
-    XLMRobertaForMaskedLM, PreTrainedTokenizerBase, dict[str, Any]
-]:  # fmt: skip
-    """The trained masked LM, its tokenizer, and the figures of the run (losses and accuracies on unseen pairs)."""
+def pretrain(
+    corpus: Corpus, size: Size, out: Path, *, steps: int, batch: int, max_length: int, seed: int, save_every: int = 2000
+) -> dict[str, Any]:
+    """Train a masked LM with its tokenizer and save both in `out`, at the end and every so many steps.
+
+    Returns the parameters' number and the figures of the run: losses and accuracies on unseen pairs, seconds.
+    """
     rng = random.Random(f"tokenizer {seed}")
     tokenizer = train_tokenizer(corpus.sentences(rng, 30_000), size.vocabulary)
     torch.manual_seed(seed)
@@ -197,18 +219,23 @@ def pretrain(corpus: Corpus, size: Size, *, steps: int, batch: int, max_length: 
     batches = Batches(corpus, tokenizer, batch, max_length, seed)
     start = time.monotonic()
     for step in range(1, steps + 1):
+        corpus.advance(step / steps)
         losses = model(**batches.next())
         optimizer.zero_grad(set_to_none=True)
-        (losses["mlm"] + 2 * losses["relation"] + losses.get("translation", 0.0)).backward()
+        total = losses["mlm"] + 2 * losses["relation"] + 4 * losses["changed"] + losses.get("translation", 0.0)
+        total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 250 == 0 or step == steps:
             shown = "  ".join(f"{name} {float(value.detach()):.3f}" for name, value in losses.items())
             say(f"step {step} of {steps}  {shown}  {time.monotonic() - start:.0f} s")
-    return model.mlm, tokenizer, {**held_out(model, corpus, tokenizer, batch, max_length), "seconds": round(
-        time.monotonic() - start
-    )}  # fmt: skip
+        if step % save_every == 0 or step == steps:
+            model.mlm.save_pretrained(out, safe_serialization=True)
+            tokenizer.save_pretrained(out)
+    figures = held_out(model, corpus, tokenizer, batch, max_length)
+    parameters = sum(parameter.numel() for parameter in model.mlm.parameters())
+    return {"parameters": parameters, **figures, "seconds": round(time.monotonic() - start)}
 
 
 @torch.no_grad()
@@ -232,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
     parser.add_argument("--size", choices=SIZES, default="micro")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--batch", type=int, default=64, help="sentence pairs a step")
     parser.add_argument("--max-length", type=int, default=96, help="tokens a pair")
     parser.add_argument("--seed", type=int, default=0)
@@ -245,16 +272,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Mistake as mistake:
         parser.exit(2, f"{mistake}\n")
     say(f"{len(corpus.languages)} languages: {' '.join(corpus.languages)}")
-    model, tokenizer, figures = pretrain(
-        corpus, SIZES[given.size], steps=given.steps, batch=given.batch, max_length=given.max_length, seed=given.seed
-    )
-    model.save_pretrained(given.out, safe_serialization=True)
-    tokenizer.save_pretrained(given.out)
+    figures = pretrain(
+        corpus, SIZES[given.size], given.out,
+        steps=given.steps, batch=given.batch, max_length=given.max_length, seed=given.seed,
+    )  # fmt: skip
     record = {
         "command": f"python -m trainables.pretrain {'--suite mini' if given.suite else '--data-dir DIR'} --size "
         f"{given.size} --steps {given.steps} --batch {given.batch} --max-length {given.max_length} --seed {given.seed}",
         "size": asdict(SIZES[given.size]),
-        "parameters": sum(p.numel() for p in model.parameters()),
         "languages": list(corpus.languages),
         "figures": figures,
         "torch": torch.__version__,

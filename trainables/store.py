@@ -143,7 +143,7 @@ class Store:
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"")
             self._fs.rm_file(probe)
-        except Exception as error:  # noqa: BLE001 - botocore's errors, for one, are no OSError
+        except Exception as error:  # botocore's errors, for one, are no OSError
             right = "a folder that this user and every worker may write to"
             raise Mistake(
                 f"the store cannot be written to: {error}", where=f"--store {self.url}", right=right

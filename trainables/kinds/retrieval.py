@@ -48,6 +48,8 @@ class Retrieval(Kind):
         self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Tensor]
     ) -> Result:
         """The share of sentences whose nearest English sentence is their own translation."""
+        if not examples:
+            return Result([mean_of("accuracy", [])], [])
         vectors = torch.stack(list(predictions))
         queries, candidates = vectors[0::2], vectors[1::2]
         # Two items may have the very same English sentence: finding either is right.

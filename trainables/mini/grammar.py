@@ -37,6 +37,15 @@ class Sentence:
     roles: tuple[str, ...]
     text: str
 
+    def spans(self, text: str | None = None) -> list[tuple[int, int]]:
+        """Where each word stands in the text (or in another that has the same words): start and end characters."""
+        found, at = [], 0
+        for token in self.tokens:
+            start = (text or self.text).index(token, at)
+            at = start + len(token)
+            found.append((start, at))
+        return found
+
 
 class Language:
     """One language of the mini suite: its data file, and the sentences it can make."""
@@ -50,6 +59,7 @@ class Language:
         self.direction: str = data["direction"]
         self._joiner: str = data["joiner"]
         self._capitalise: bool = data["capitalise"]
+        self._proclitics: list[str] = data.get("proclitics", [])
         self._uppercase: Mapping[str, str] = data.get("uppercase", {})
         self._elisions = [(e["word"], re.compile(e["before"]), e["becomes"]) for e in data.get("elisions", [])]
         self._contractions = {tuple(c["words"]): _word(c["becomes"], "X") for c in data.get("contractions", [])}
@@ -88,10 +98,11 @@ class Language:
 
     def detokenise(self, words: tuple[str, ...], tags: tuple[str, ...]) -> str:
         """The text of a list of words: joined as the language joins them, punctuation without a space before it."""
-        text = ""
+        text, last = "", ""
         for word, tag in zip(words, tags, strict=True):
-            opening = text[-1:] in _OPENING
-            text += word if not text or opening or (tag == "PUNCT" and word not in _OPENING) else self._joiner + word
+            together = not text or last in _OPENING or last in self._proclitics
+            text += word if together or (tag == "PUNCT" and word not in _OPENING) else self._joiner + word
+            last = word
         return text
 
     def forms(self, concept: str) -> set[str]:

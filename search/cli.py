@@ -1,0 +1,136 @@
+"""Parse a command, do it, and tell mistakes on one screen. torch, Ray and pandas are imported only where they are used."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.text import Text
+
+from trainables.errors import Mistake, nearest
+
+DONE, WITH_FAILURES, MISTAKE = 0, 1, 2
+
+VERBS = {
+    "run": "search for the best order (the default when flags come first)",
+    "ls": "list what there is: spaces, suites, tasks, languages, methods, strategies, runs",
+    "show": "show the leaderboard of a finished run",
+}
+
+LISTED = ("spaces", "suites", "tasks", "languages", "methods", "strategies", "runs")
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong flag as a Mistake, with the nearest valid one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing usage and exiting."""
+        flags = [option for action in self._actions for option in action.option_strings]
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if "unrecognized" in message else ""
+        right = nearest(unknown.split("=")[0], flags) if unknown.startswith("-") else f"{self.prog} --help"
+        raise Mistake(message, where=self.prog, right=right)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code: 0 done, 1 done with failed candidates, 2 a mistake of the user's."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    console = Console(highlight=False)
+    debug = "--debug" in given
+    try:
+        return _dispatch(given, console)
+    except Mistake as mistake:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False).print(Text.assemble(("mistake ", "bold red"), str(mistake)))
+        return MISTAKE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _dispatch(given: list[str], console: Console) -> int:
+    verb, rest = (given[0], given[1:]) if given and not given[0].startswith("-") else ("run", given)
+    if verb not in VERBS:
+        raise Mistake(f"unknown command '{verb}'", where="order-search", right=nearest(verb, VERBS))
+    if verb == "ls":
+        return _ls(rest, console)
+    if verb == "show":
+        return _show(rest, console)
+    flags = vars(run_parser().parse_args(rest))
+    from search.study_run import run_study
+
+    return run_study(flags, command=["order-search", "run", *rest], console=console)
+
+
+def run_parser() -> Parser:
+    """The flags of `run`. No flag has a default here: what is not given comes from the files and `settings.py`."""
+    verbs = "\n".join(f"  {name:5} {text}" for name, text in VERBS.items())
+    parser = Parser(
+        prog="order-search run",
+        description="Search for the order of English intermediate tasks that transfers best to other languages.",
+        epilog=f"commands:\n{verbs}\n\nThe same command again goes on where it stopped; nothing is trained twice.",
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    what = parser.add_argument_group("what is searched")
+    what.add_argument("--space", help="a name of configs/spaces, or a YAML file such as a run's config.yaml (orders)")
+    what.add_argument("--suite", help="the tasks to choose from: mini, xtreme, or a YAML file (mini)")
+    what.add_argument("--model", help="micro, a folder, or a hub id such as FacebookAI/xlm-roberta-base (the suite's)")
+    what.add_argument("--method", help="tuning methods, separated by commas (full)")
+    what.add_argument("--targets", help="target tasks, separated by commas (the suite's)")
+    what.add_argument("--languages", help="test languages, separated by commas (all that the data have)")
+    what.add_argument("--strategy", help="who proposes candidates (exhaustive)")
+    what.add_argument("--candidates", type=_count, help="candidates at most (all that the strategy has)")
+    what.add_argument("--seeds", type=_count, help="root seeds: independent repetitions of each candidate (2)")
+    what.add_argument("--objective", help="what the search is told: en-dev or target-dev, an oracle (en-dev)")
+    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. train.steps=50")
+    where = parser.add_argument_group("where things are")
+    where.add_argument("--data-dir", help="folder of data sets, DIR/TASK/SPLIT.jsonl[.gz] or .parquet")
+    where.add_argument("--out", help="folder that run folders are made in (runs)")
+    where.add_argument("--store", help="folder or URL of the stages' outputs, shared by runs (OUT/store)")
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--address", help="a Ray cluster, e.g. auto (this machine alone)")
+    how.add_argument("--gpus-per-trial", type=float, help="GPUs of a trial, fractions allowed (0)")
+    how.add_argument("--cpus-per-trial", type=_count, help="CPU cores and threads of a trial (1)")
+    how.add_argument("--max-concurrent", type=_count, help="trials at once (as many as fit)")
+    how.add_argument("--limit", type=_count, help="examples a language and split, training included; stamps results LIMITED")
+    how.add_argument("--dry-run", action="store_true", help="print the plan and what it costs, train nothing")
+    how.add_argument("--debug", action="store_true", help="show tracebacks of mistakes")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.lstrip("-").isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is needed, but got '{text}'")
+    return int(text)
+
+
+def _ls(rest: Sequence[str], console: Console) -> int:
+    parser = Parser(prog="order-search ls", description=VERBS["ls"], allow_abbrev=False)
+    parser.add_argument("what", nargs="?", choices=LISTED, help="one of these; all but languages and runs if not given")
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    parser.add_argument("--out", default="runs", help="folder of run folders (runs)")
+    given = parser.parse_args(rest)
+    from search.listing import listing, print_rows
+
+    for what in [given.what] if given.what else LISTED[:3] + LISTED[4:6]:
+        print_rows(what, listing(what, given.out), given.format, console)
+    return DONE
+
+
+def _show(rest: Sequence[str], console: Console) -> int:
+    parser = Parser(prog="order-search show", description=VERBS["show"], allow_abbrev=False)
+    parser.add_argument("run", help="a run folder, e.g. runs/orders-20260131-120000")
+    given = parser.parse_args(rest)
+    from search.run_folder import show
+
+    show(given.run, console)
+    return DONE
+
+
+def plain(value: Any) -> str:
+    """A value as a table's cell."""
+    return "" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,81 @@
+"""`--dry-run`: the plan and its price, by closed formulas and the store's listing; nothing is started or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from search.candidate import Candidate
+from search.order import Order
+from search.study import Study
+from trainables.store import Store
+
+SECONDS_A_STEP, SECONDS_A_LANGUAGE = 0.03, 0.1
+"""The micro encoder's, on one core; used where the store holds no stage of the study to measure by."""
+
+
+def print_plan(study: Study, store: Store, console: Console) -> None:
+    """Candidates, stages naive and shared, what the store has, and an estimate of the time."""
+    counts = study.counts()
+    most = study.settings.candidates
+    have = stored(study, store)
+    seconds = _seconds(study, counts["stages_distinct"] - len(have))
+    grid = Table(title=f"plan: space {study.settings.space}, suite {study.settings.suite}", title_justify="left", box=None)
+    grid.add_column("what")
+    grid.add_column("number", justify="right")
+    rows = [
+        ("candidates in the space", f"{counts['candidates']:,}"),
+        *([("candidates at most", f"{most:,}")] if most else []),
+        ("root seeds", str(study.settings.seeds)),
+        ("targets", ", ".join(f"{name} ({len(codes)} languages)" for name, codes in study.grid.items())),
+        ("stages, each run alone", f"{counts['stages_naive']:,}"),
+        ("stages, shared", f"{counts['stages_distinct']:,}"),
+        ("already in the store", f"{len(have):,}"),
+        ("shared stages of the whole space, on one worker", f"about {seconds / 3600:,.1f} h"),
+    ]
+    for what, number in rows:
+        grid.add_row(what, number)
+    console.print(grid)
+
+
+def stored(study: Study, store: Store) -> set[str]:
+    """The study's stages that are in the store: orders are followed only as far as their prefixes are stored."""
+    keys = store.keys()
+    found: set[str] = set()
+    if not keys:
+        return found
+    for method in study.settings.method:
+        for rate in study.settings.learning_rate:
+            for seed in range(study.settings.seeds):
+                waiting = [Order(())]
+                while waiting:
+                    order = waiting.pop()
+                    own = {stage.key for stage in study.stages(Candidate(order, method, rate), seed)} & keys
+                    if order in study.space.orders:
+                        found |= own
+                    if own or not order.groups:
+                        waiting += _extensions(study, order)
+    return found
+
+
+def _extensions(study: Study, order: Order) -> Iterable[Order]:
+    """The orders with one more single task, which is how all orders but those with groups grow."""
+    most = study.settings.orders.max_length or len(study.intermediate)
+    if len(order.groups) >= most:
+        return
+    for task in study.intermediate:
+        if task.name not in order.tasks:
+            yield Order((*order.groups, (task.name,)))
+
+
+def _seconds(study: Study, stages: int) -> float:
+    """A rough price: the mean stage of the space's own mix, at the micro encoder's speed."""
+    orders, train = study.space.orders, study.settings.train
+    targets = len(study.grid)
+    trained = len({target.trained_on for target in study.targets if target.trained_on})
+    training = orders.distinct_stages() * train.steps + orders.size * trained * train.target_steps
+    scoring = orders.size * sum(map(len, study.grid.values()))
+    total = training * SECONDS_A_STEP + scoring * SECONDS_A_LANGUAGE
+    return stages * total / max(1, orders.distinct_stages() + orders.size * (trained + targets))

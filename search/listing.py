@@ -1,0 +1,87 @@
+"""`order-search ls`: what there is, as a table, JSON or CSV. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.strategies import STRATEGIES
+from trainables.config import configs_dir, names, read_yaml
+from trainables.errors import Mistake
+from trainables.languages import LANGUAGES
+from trainables.methods import METHODS
+
+Rows = list[dict[str, Any]]
+
+
+def listing(what: str, out: str = "runs") -> Rows:
+    """The rows of one kind of thing."""
+    match what:
+        case "tasks":
+            return [_task(name) for name in names("tasks")]
+        case "spaces" | "suites":
+            files = {name: read_yaml(configs_dir() / what / f"{name}.yaml") for name in names(what)}
+            return [{"name": name, "question": content.get("question", "")} for name, content in files.items()]
+        case "languages":
+            return [{"code": code, **info._asdict()} for code, info in LANGUAGES.items()]
+        case "methods":
+            return [{"name": name, "tunes": text} for name, text in METHODS.items()]
+        case "strategies":
+            return [{"name": name, "does": _first_line(made.__doc__)} for name, made in STRATEGIES.items()]
+        case _:
+            return _runs(Path(out))
+
+
+def print_rows(title: str, rows: Rows, form: str, console: Console) -> None:
+    """Print rows as a table, JSON or CSV."""
+    if form == "json":
+        console.file.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        console.file.write(text.getvalue())
+    elif not rows:
+        console.print(f"no {title}")
+    else:
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for column in rows[0]:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(value)) for value in row.values()))
+        console.print(table)
+
+
+def _task(name: str) -> dict[str, Any]:
+    content = read_yaml(configs_dir() / "tasks" / f"{name}.yaml")
+    return {
+        "name": name, "kind": content["kind"], "languages": len(content.get("languages", [])),
+        "trained_on": content.get("train") or ("none" if content["kind"] == "retrieval" else name),
+        "question": content.get("question", ""),
+    }  # fmt: skip
+
+
+def _runs(out: Path) -> Rows:
+    rows = []
+    for path in sorted(out.glob("*/manifest.json")):
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise Mistake(f"the manifest is no JSON: {error}", where=str(path)) from error
+        rows.append({
+            "run": str(path.parent), "status": manifest["status"], "candidates": manifest["candidates"],
+            "seconds": round(manifest["cost"]["seconds"]),
+        })  # fmt: skip
+    return rows
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]

@@ -1,0 +1,107 @@
+"""What a person sees while a study runs: a live view on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from search.planner import Planner
+
+REFRESH_SECONDS = 0.5
+LINE_SECONDS = 10.0
+SHOWN = 8
+
+
+class View:
+    """Follows a planner. On a terminal one live picture; otherwise a line an event that matters."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._planner: Planner | None = None
+        self._start = self._last = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rest]}")
+        )
+        self._stages = self._bar.add_task("stages", total=None, rest="")
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def watch(self, planner: Planner, workers: int) -> None:
+        """Follow this planner; `workers` is the number of slots for the estimate of the time left."""
+        self._planner, self._workers = planner, workers
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def hear(self, event: str, about: Mapping[str, Any]) -> None:
+        """The planner's listener: runs, retries and failures are told at once."""
+        if event == "run":
+            self._line(f"[green]done[/] {about['name']}  zero-shot {100 * about['score']:.1f}")
+        elif event == "retry":
+            self._line(f"[yellow]again[/] {about['label']}: {about['reason']} (attempt {about['attempt']})")
+        elif event == "failed":
+            self._line(f"[red]failed[/] {about['name']}: {about['reason']}")
+
+    def tick(self) -> None:
+        """Called often; draws at most twice a second."""
+        now = time.monotonic()
+        if self._planner is None or now - self._last < (REFRESH_SECONDS if self._live else LINE_SECONDS):
+            return
+        self._last = now
+        if self._live:
+            self._live.update(self._picture(self._planner), refresh=True)
+        else:
+            self._console.print(self._summary(self._planner), highlight=False)
+
+    def _line(self, markup: str) -> None:
+        # Above a live picture only what went wrong; what went well is in the picture.
+        if self._live is None or not markup.startswith("[green]"):
+            (self._live.console if self._live else self._console).print(markup, highlight=False)
+
+    def _summary(self, planner: Planner) -> str:
+        tree = planner.tree
+        done = tree.distinct - tree.remaining
+        best = planner.standings()[:1]
+        text = f"{self._elapsed()}  stages {done} of {tree.distinct} ({tree.reused} reused), about {self._left(planner)} left"
+        return text + (f"; best so far {best[0][0].order} {100 * best[0][1]:.1f}" if best else "")
+
+    def _picture(self, planner: Planner) -> Group:
+        tree = planner.tree
+        left = f"{tree.reused} reused · {self._elapsed()} · about {self._left(planner)} left"
+        self._bar.update(self._stages, total=tree.distinct, completed=tree.distinct - tree.remaining, rest=left)
+        running = Table.grid(padding=(0, 2))
+        for key, worker in list(planner.running.items())[: 2 * SHOWN]:
+            running.add_row(Text("running", "cyan"), Text(planner.stages[key][1]), Text(f"on {worker}" if worker else "", "dim"))
+        best = Table(title="best orders so far (zero-shot, mean over targets and languages)", title_justify="left", box=None)
+        for heading in ("", "order", "score", "roots"):
+            best.add_column(heading, justify="right" if heading in ("score", "roots") else "left")
+        for place, (candidate, score, roots) in enumerate(planner.standings()[:SHOWN], 1):
+            best.add_row(str(place), Text(candidate.name if planner.varied else str(candidate.order)), f"{100 * score:.1f}", str(roots))
+        return Group(self._bar, running, best)
+
+    def _elapsed(self) -> str:
+        return _clock(time.monotonic() - self._start)
+
+    def _left(self, planner: Planner) -> str:
+        return _clock(planner.tree.lower_bound(self._workers))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,214 @@
+"""The run folder: every file written whole or not at all, everything in it made from the planner's state and the store."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import secrets
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.results import selection_value, table
+from trainables.bench import PREDICTIONS
+from trainables.errors import Mistake
+
+if TYPE_CHECKING:
+    from search.planner import Planner
+    from search.study import Study
+
+SCHEMA = 1
+PACKAGES = ("torch", "transformers", "tokenizers", "ray", "datasets", "numpy", "pandas", "seqeval")
+
+
+class RunFolder:
+    """One run's folder, `OUT/SPACE-DATE-TIME`, never that of an earlier run."""
+
+    def __init__(self, study: Study, command: Sequence[str]) -> None:
+        """Makes the folder and says in its manifest that the run has begun; a Mistake where it cannot be written."""
+        out, space = Path(study.settings.out).expanduser(), Path(study.settings.space).stem
+        stem = f"{'again' if space == 'config' else space}-{time.strftime('%Y%m%d-%H%M%S')}"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self.path = next(p for p in (out / (stem + s) for s in ("", *(f"-{n}" for n in range(2, 1000)))) if _made(p))
+        except OSError as error:
+            right = "a folder that this user may write to"
+            raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
+        self._study, self._command, self._start = study, list(command), time.time()
+        self.manifest("running", {}, {})
+        text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
+        settings = study.settings.model_dump(mode="json", exclude={"space"}, exclude_none=True)
+        self.write("config.yaml", text + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """A file of the folder, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+
+    def manifest(self, status: str, cost: Mapping[str, Any], more: Mapping[str, Any]) -> None:
+        """Write manifest.json: what was run, on what, with what, and what it cost."""
+        settings = self._study.settings
+        content = {
+            "schema": SCHEMA, "status": status,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._start)),
+            "command": shlex.join(self._command), "commit": _commit(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "model": {"name": settings.model, "fingerprint": self._study.model_fingerprint},
+            "seeds": list(range(settings.seeds)), "objective": settings.objective,
+            "oracle_selection": settings.objective == "target-dev",
+            "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
+            "grid": self._study.grid, "limited": settings.limit, "candidates": more.get("candidates", 0),
+            "cost": {**cost, "seconds": round(time.time() - self._start, 1)}, **more,
+        }  # fmt: skip
+        self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def tables(self, planner: Planner) -> pd.DataFrame:
+        """Write scores, stages, candidates, predictions and the leaderboard; the leaderboard."""
+        scores = table(planner.rows)
+        self._table("scores", scores)
+        self._table("stages", _stages(planner))
+        self._table("candidates", _candidates(planner))
+        self._predictions(planner)
+        cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
+        board = leaderboard(scores, cost, planner.portion)
+        about = describe(self._study)
+        self.write("leaderboard.csv", to_csv(board))
+        self.write("leaderboard.json", to_json(board, about))
+        self.write("leaderboard.md", to_markdown(board, about))
+        return board
+
+    def _table(self, name: str, rows: pd.DataFrame) -> None:
+        self.write(f"{name}.parquet", _parquet(rows))
+        self.write(f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+
+    def _predictions(self, planner: Planner) -> None:
+        by_target: dict[str, list[pd.DataFrame]] = {}
+        for run in planner.runs.values():
+            for target, key in run.goals.items() if run.rows else ():
+                rows = pd.read_parquet(io.BytesIO(planner.store.blob(key, PREDICTIONS)))
+                about = {"candidate": run.candidate.name, "seed": run.seed, "target": target, "perturbation": "none"}
+                by_target.setdefault(target, []).append(rows.assign(**about))
+        for target, parts in by_target.items():
+            self.write(f"predictions/{target}.parquet", _parquet(pd.concat(parts, ignore_index=True)))
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """What a leaderboard says of itself: a title, and what its figures are. The same for the same study."""
+    settings = study.settings
+    stamps = []
+    if settings.limit:
+        stamps.append(f"LIMITED to {settings.limit} examples a language and split, training included")
+    if settings.objective == "target-dev":
+        stamps.append("oracle selection: the search saw half of the test items; ranks are made from the other half")
+    roots = f"{settings.seeds} root seed{'s' if settings.seeds > 1 else ''}"
+    interval = (
+        "± is the 95 % t interval over roots" if settings.seeds >= 3
+        else f"no interval: at {roots} it would be 9 standard deviations wide or more, or cannot be had"
+    )  # fmt: skip
+    cells_ = ", ".join(f"{target} in {len(codes)}" for target, codes in study.grid.items())
+    notes = [
+        *stamps,
+        "score: mean over targets of the mean over languages, in percent, trained in English alone",
+        f"languages: {cells_}; {roots}; {interval}",
+        f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
+    ]
+    return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
+
+
+def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:
+    """The leaderboard's head on the terminal."""
+    grid = Table(title=about["title"], title_justify="left", box=None, pad_edge=False)
+    for heading in shown(board):
+        left = heading in ("order", "method", "worst language ↑")
+        grid.add_column(heading, justify="left" if left else "right", overflow="fold")
+    for record in board.head(most).to_dict("records"):
+        grid.add_row(*(Text(cell) for cell in cells(record, board)))
+    console.print(grid)
+    if len(board) > most:
+        console.print(f"… and {len(board) - most} more")
+    for note in about["notes"]:
+        console.print(Text(f"· {note}", "dim"))
+
+
+def show(path: str, console: Console) -> None:
+    """Print the leaderboard of a finished run from its files."""
+    file = Path(path) / "leaderboard.json"
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        board, about = pd.DataFrame(content["rows"]), {"title": content["title"], "notes": content["notes"]}
+    except (OSError, ValueError, KeyError) as error:
+        right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
+        raise Mistake(f"there is no finished run: {error}", where=path, right=right) from error
+    print_board(board, about, console, most=len(board))
+
+
+def _made(path: Path) -> bool:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _parquet(rows: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _stages(planner: Planner) -> pd.DataFrame:
+    rows = []
+    for key, (stage, label) in planner.stages.items():
+        done = planner.done.get(key)
+        rows.append({
+            "key": key, "label": label, "kind": stage.kind, "tasks": "+".join(stage.tasks), "parent": stage.parent,
+            "method": stage.method, "steps": stage.steps, "seed": stage.seed, "executed": bool(done and done.made),
+            "seconds": done.seconds if done else None, "worker": done.worker if done else None,
+            "parent_from": done.parent_from if done else None,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _candidates(planner: Planner) -> pd.DataFrame:
+    objective = planner.study.settings.objective
+    rows = []
+    for candidate in planner.candidates:
+        runs = [(name, run) for name, run in planner.runs.items() if run.candidate == candidate]
+        failed = [f"{name}: {planner.failed[name]}" for name, _ in runs if name in planner.failed]
+        scored = [row for _, run in runs for row in run.rows]
+        rows.append({
+            "candidate": candidate.name, "order": str(candidate.order), "method": candidate.method,
+            "learning_rate": candidate.learning_rate, "seeds": sum(bool(run.rows) for _, run in runs),
+            "objective": objective, "value": selection_value(scored, objective) if scored else None,
+            "failed": "; ".join(failed) or None,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _commit() -> str:
+    """The checkout's commit, with + where it has changes; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        told = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout.strip()

@@ -1,0 +1,166 @@
+"""The stage tree on Ray Tune: a searcher that hands out paths, holds at barriers, and a stopper that ends holds.
+
+One trial is a path of stages on one worker. Tune keeps the actors of finished trials only for trials that ask for the
+same resources and only while some are waiting, so all trials ask for the same, there are never more of them than slots,
+and a worker for which nothing is ready runs a *hold*, which the stopper ends as soon as something is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.planner import Planner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from search.progress import View
+    from search.study import Study
+
+# Read by Ray when it is imported.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # one writer of ours in the driver instead
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000")  # the store resumes a study, not Tune
+os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "30")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from trainables.trainable import StagePath  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
+    """Hands paths from the planner to Tune and results from Tune to the planner; `starts` counts worker processes."""
+
+    def __init__(self, planner: Planner, place: str, tick: Callable[[], None]) -> None:
+        """`place` is the workplace's JSON; `tick` is called after every event, for the live view."""
+        Searcher.__init__(self)
+        self._planner, self._place, self._tick = planner, place, tick
+        self._paths: dict[str, list[str]] = {}
+        self.workers: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its configuration for a restore that never comes (the store resumes a study)."""
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Runner:
+        """Itself: there is one planner."""
+        return self
+
+    # --- Searcher ------------------------------------------------------------------------------------------------------
+
+    def suggest(self, trial_id: str) -> dict[str, str] | str:
+        """The next trial's configuration: a path, a hold, or FINISHED."""
+        if self._planner.finished:
+            return str(Searcher.FINISHED)
+        path = self._planner.take()
+        self._paths[trial_id] = [stage.key for stage in path]
+        if path:
+            self._planner.running[path[0].key] = ""
+        self._tick()
+        label = self._planner.stages[path[-1].key][1] if path else "hold"
+        return {"workplace": self._place, "path": json.dumps([stage.to_json() for stage in path]), "label": label}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """One stage of a path has ended, and it was not the last."""
+        self._heard(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A path or a hold has ended; with an error the worker is gone, and what it had not done is given back."""
+        if result is not None and not error:
+            self._heard(trial_id, result)
+        rest = self._paths.pop(trial_id, [])
+        if error and rest:
+            self._planner.lost(rest[0], "its worker died")
+        self._planner.give_back(rest)
+        self._tick()
+
+    def _heard(self, trial_id: str, result: dict[str, Any]) -> None:
+        self.workers.add(str(result["worker"]))
+        path = self._paths.get(trial_id, [])
+        if result["kind"] != "hold" and path and path[0] == result["key"]:
+            path.pop(0)
+            self._planner.report(result)
+            if path and "error" not in result:
+                self._planner.running[path[0]] = str(result["worker"])
+        self._tick()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store resumes a study."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+    # --- Stopper -------------------------------------------------------------------------------------------------------
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """End a hold as soon as something is ready or nothing is left."""
+        if result["kind"] != "hold":
+            return False
+        return self._planner.finished or self._planner.tree.ready_count() > 0
+
+    def stop_all(self) -> bool:
+        """Whether everything is done."""
+        return False
+
+
+def run(study: Study, planner: Planner, view: View) -> dict[str, Any]:
+    """Run everything the planner has; facts about the run: slots and worker process starts. Ray is stopped afterwards."""
+    settings = study.settings
+    with _ray(settings.address, settings.max_concurrent), tempfile.TemporaryDirectory(prefix="order-search-") as scratch:
+        slots = _slots(study)
+        view.watch(planner, slots)
+        runner = Runner(planner, study.workplace(), view.tick)
+        resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+        tune.Tuner(
+            tune.with_resources(StagePath, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=runner, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True,
+                trial_name_creator=lambda trial: str(trial.config["label"]),
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="trials", storage_path=scratch, stop=runner, verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()  # fmt: skip
+    return {"slots": slots, "worker_starts": len(runner.workers)}
+
+
+@contextmanager
+def _ray(address: str | None, slots: int | None) -> Iterator[None]:
+    """A Ray of our own on this machine, or the cluster at the address; its noise goes to its own logs."""
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    environment = {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
+    options: dict[str, Any] = {"num_cpus": slots and max(slots, os.cpu_count() or 1)} if address is None else {}
+    ray.init(
+        address=address or "local", runtime_env={"env_vars": environment}, logging_level=logging.ERROR,
+        log_to_driver=False, include_dashboard=False if address is None else None, **options,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _slots(study: Study) -> int:
+    """How many trials run at once: what the cluster's resources allow, or fewer where it was asked."""
+    settings, available = study.settings, ray.cluster_resources()
+    slots = int(available.get("CPU", 1) // settings.cpus_per_trial)
+    if settings.gpus_per_trial:
+        slots = min(slots, int(available.get("GPU", 0) / settings.gpus_per_trial))
+    return max(1, min(slots, settings.max_concurrent or slots))
