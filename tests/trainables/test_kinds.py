@@ -247,6 +247,9 @@ def test_words_without_pieces_keep_their_tag(model, pos):
     features = KINDS["tagging"].encode(pos, [example], model.tokenizer, 96)
     predictions = predicted(model, pos, head_of(model, KINDS["tagging"], pos), features)
     assert [len(row) for row in predictions] == [5]
+    (feature,) = features
+    assert len(feature.label) == len(feature.ids)
+    assert [pos.labels[feature.label[place]] for place in feature.positions] == list(example.tags)
 
 
 def test_pieces_of_words_are_those_of_the_sentence(model, pos):

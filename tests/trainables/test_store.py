@@ -278,7 +278,8 @@ def test_an_unknown_url_is_a_mistake():
 def test_an_unreachable_bucket_is_a_mistake(s3_endpoint, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     store = Store("s3://bucket/prefix")
-    store._fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    once = {"retries": {"max_attempts": 0}, "connect_timeout": 2}
+    store._fs = fsspec.filesystem("s3", skip_instance_cache=True, config_kwargs=once)
     store._fs.retries = 1
     with pytest.raises(Mistake, match="cannot be written"):
         store.writable()

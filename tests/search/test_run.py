@@ -1,0 +1,173 @@
+"""Whole runs on Ray: the same results whatever the workers, after kills, and with the store already full."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from trainables.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STUDY = [
+    "--languages", "en,de,zh", "--limit", "24", "--seeds", "1",
+    "--set", "intermediate=[mini-nli,mini-topic]", "--set", "train.steps=4", "--set", "train.target_steps=4",
+    "--set", "train.batch_size=8",
+]  # fmt: skip
+"""Five orders, three targets, a few steps: 10 training stages and 15 scores."""
+
+RESULT = ["candidate", "seed", "target", "language", "portion", "metric", "value", "n", "stderr"]
+
+
+def command(model: Path, *more: str) -> list[str]:
+    return [sys.executable, str(ROOT / "search" / "run.py"), *STUDY, "--model", str(model), *more]
+
+
+def finish(model: Path, cwd: Path, *more: str) -> Path:
+    """Run to the end; the newest run folder."""
+    done = subprocess.run(command(model, *more), cwd=cwd, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return max((cwd / "runs").glob("orders-*"), key=lambda path: (path.stat().st_mtime, path.name))
+
+
+def scores(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "scores.parquet")[RESULT].reset_index(drop=True)
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One undisturbed run on two workers."""
+    return finish(tiny_model, tmp_path_factory.mktemp("undisturbed"), "--max-concurrent", "2")
+
+
+def test_every_distinct_stage_is_run_once(finished: Path) -> None:
+    cost = manifest(finished)["cost"]
+    store = Store(str(finished.parent / "store"))
+    assert cost["stages_executed"] == cost["stages_distinct"] == len(store.keys()) == len(list(store.attempts()))
+    assert cost["stages_naive"] > cost["stages_distinct"]
+
+
+def test_workers_start_once(finished: Path) -> None:
+    told = manifest(finished)
+    assert told["slots"] == 2
+    assert 1 <= told["worker_starts"] <= told["slots"]
+
+
+def test_the_folder_holds_what_is_promised(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {
+        "manifest.json", "config.yaml", "scores.parquet", "scores.csv", "stages.parquet", "candidates.parquet",
+        "leaderboard.csv", "leaderboard.md", "leaderboard.json", "predictions", "tensorboard",
+    } <= names  # fmt: skip
+    found = scores(finished)
+    cells = found[(found.portion == "test") & found.metric.isin(["accuracy", "f1"])]
+    grid = sum(map(len, manifest(finished)["grid"].values()))
+    assert len(cells) == 5 * grid
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_predictions_give_the_scores(finished: Path) -> None:
+    rows = pd.read_parquet(finished / "predictions" / "mini-xnli.parquet")
+    means = rows[rows.portion == "test"].groupby(["candidate", "language"]).score.mean()
+    found = scores(finished)
+    xnli = found[(found.target == "mini-xnli") & (found.portion == "test")].set_index(["candidate", "language"])
+    assert (means - xnli.value).abs().max() < 1e-12
+
+
+def test_the_same_command_again_trains_nothing(finished: Path, tiny_model: Path) -> None:
+    again = finish(tiny_model, finished.parent.parent, "--max-concurrent", "2")
+    assert again != finished
+    told = manifest(again)
+    assert told["cost"]["stages_executed"] == 0
+    assert told["slots"] == told["worker_starts"] == 0, "Ray was started although nothing was left to run"
+    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "scores.csv"):
+        assert (again / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_the_run_folder_repeats_the_run(finished: Path, tiny_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "run.py"), "--space", str(finished / "config.yaml")],
+        cwd=finished.parent.parent, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = max((finished.parent).glob("again-*"))
+    assert (again / "leaderboard.csv").read_bytes() == (finished / "leaderboard.csv").read_bytes()
+
+
+def test_one_worker_gives_the_same_bits(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+    alone = finish(tiny_model, tmp_path, "--max-concurrent", "1")
+    pd.testing.assert_frame_equal(scores(alone), scores(finished), check_exact=True)
+    first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
+    assert first.keys() == second.keys()
+    for key in first.keys():
+        blobs = [store.record(key)["blobs"] for store in (first, second)]
+        for name in blobs[0]:
+            if name.startswith("weights"):
+                assert blobs[0][name]["sha256"] == blobs[1][name]["sha256"]
+
+
+def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+    alone = finish(
+        tiny_model, tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]"
+    )
+    tree = scores(finished)
+    own = scores(alone)
+    shared = tree[tree.candidate.isin(own.candidate.unique())].reset_index(drop=True)
+    assert len(own)
+    pd.testing.assert_frame_equal(own, shared, check_exact=True)
+    first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
+    trained = [key for key in second.keys() if second.record(key)["stage"]["kind"] == "train"]
+    assert len(trained) == 4
+    for key in trained:
+        assert first.blob(key, "weights.safetensors") == second.blob(key, "weights.safetensors")
+
+
+def killed_runs(model: Path, cwd: Path, kills: int, seed: int, longest: float) -> tuple[Path, int]:
+    """Kill the driver at random moments, start again at once each time, then run to the end; kills that hit."""
+    rng, hits = random.Random(seed), 0
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command(model, "--max-concurrent", "2"), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        time.sleep(rng.uniform(2.0, longest))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            hits += 1
+        process.wait()
+    return finish(model, cwd, "--max-concurrent", "2"), hits
+
+
+def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
+    pd.testing.assert_frame_equal(scores(folder), scores(undisturbed), check_exact=True)
+    assert (folder / "leaderboard.csv").read_bytes() == (undisturbed / "leaderboard.csv").read_bytes()
+    store = Store(str(folder.parent / "store"))
+    distinct = sum(store.record(key)["stage"]["kind"] == "train" for key in store.keys())
+    trainings = sum(about["kind"] == "train" for _, about in store.attempts())
+    assert distinct <= trainings <= distinct + 2 * hits
+
+
+def test_killed_twice_the_result_is_the_same(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+    folder, hits = killed_runs(tiny_model, tmp_path, kills=2, seed=5, longest=25.0)
+    assert hits
+    check_after_kills(folder, finished, hits)
+
+
+@pytest.mark.slow
+def test_killed_ten_times_the_result_is_the_same(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+    folder, hits = killed_runs(tiny_model, tmp_path, kills=10, seed=11, longest=30.0)
+    assert hits
+    check_after_kills(folder, finished, hits)
