@@ -1,9 +1,10 @@
-"""Parse a command, do it, and tell mistakes on one screen. torch, Ray and pandas are imported only where they are used."""
+"""Parse a command, do it, and tell mistakes on one screen. torch, Ray and pandas are imported only where needed."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -29,10 +30,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing usage and exiting."""
-        flags = [option for action in self._actions for option in action.option_strings]
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if "unrecognized" in message else ""
-        right = nearest(unknown.split("=")[0], flags) if unknown.startswith("-") else f"{self.prog} --help"
-        raise Mistake(message, where=self.prog, right=right)
+        place, told = message.removeprefix("argument ").split(": ", 1) if ": " in message else (self.prog, message)
+        flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
+        unknown = re.match(r"unrecognized arguments: (-[^ =]*)", message)
+        choice = re.match(r"invalid choice: '(.*)' \(choose from (.*)\)$", told, re.DOTALL)
+        if unknown:
+            raise Mistake(f"unknown flag {unknown[1]}", where=self.prog, right=nearest(unknown[1], flags))
+        if choice:
+            right = nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+            raise Mistake(f"unknown value '{choice[1]}'", where=f"{self.prog}, {place}", right=right)
+        if not message.startswith("argument "):
+            place, told = self.prog, message
+        raise Mistake(told, where=place, right=f"{self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Mistake as mistake:
         if debug:
             raise
-        Console(stderr=True, highlight=False).print(Text.assemble(("mistake ", "bold red"), str(mistake)))
+        told = Text.assemble(("mistake ", "bold red"), str(mistake))
+        Console(stderr=True, highlight=False).print(told, soft_wrap=True)  # a path cut in two could not be copied
         return MISTAKE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +96,9 @@ def run_parser() -> Parser:
     what.add_argument("--candidates", type=_count, help="candidates at most (all that the strategy has)")
     what.add_argument("--seeds", type=_count, help="root seeds: independent repetitions of each candidate (2)")
     what.add_argument("--objective", help="what the search is told: en-dev or target-dev, an oracle (en-dev)")
-    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. train.steps=50")
+    what.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. train.steps=50"
+    )
     where = parser.add_argument_group("where things are")
     where.add_argument("--data-dir", help="folder of data sets, DIR/TASK/SPLIT.jsonl[.gz] or .parquet")
     where.add_argument("--out", help="folder that run folders are made in (runs)")
@@ -96,14 +108,16 @@ def run_parser() -> Parser:
     how.add_argument("--gpus-per-trial", type=float, help="GPUs of a trial, fractions allowed (0)")
     how.add_argument("--cpus-per-trial", type=_count, help="CPU cores and threads of a trial (1)")
     how.add_argument("--max-concurrent", type=_count, help="trials at once (as many as fit)")
-    how.add_argument("--limit", type=_count, help="examples a language and split, training included; stamps results LIMITED")
+    how.add_argument(
+        "--limit", type=_count, help="examples a language and split, training included; stamps results LIMITED"
+    )
     how.add_argument("--dry-run", action="store_true", help="print the plan and what it costs, train nothing")
     how.add_argument("--debug", action="store_true", help="show tracebacks of mistakes")
     return parser
 
 
 def _count(text: str) -> int:
-    if not text.lstrip("-").isdigit() or int(text) < 1:
+    if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"a whole number of 1 or more is needed, but got '{text}'")
     return int(text)
 

@@ -22,7 +22,9 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     most = study.settings.candidates
     have = stored(study, store)
     seconds = _seconds(study, counts["stages_distinct"] - len(have))
-    grid = Table(title=f"plan: space {study.settings.space}, suite {study.settings.suite}", title_justify="left", box=None)
+    grid = Table(
+        title=f"plan: space {study.settings.space}, suite {study.settings.suite}", title_justify="left", box=None
+    )
     grid.add_column("what")
     grid.add_column("number", justify="right")
     rows = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.candidate import Candidate, run_name
-from search.results import Row, mean_score, rows_of, selection_value
+from search.results import SCORE_KEYS, Row, mean_score, rows_of, selection_value
 from search.strategies import STRATEGIES
 from search.study import Study
 from search.tree import StageTree
@@ -58,9 +58,7 @@ class Planner:
         """`listener` hears of `stage`, `run`, `failed` and `retry` as they happen."""
         self.study, self.store = study, store
         self._listener = listener
-        self.strategy = STRATEGIES[study.settings.strategy](
-            study.space, seed=0, candidates=study.settings.candidates
-        )
+        self.strategy = STRATEGIES[study.settings.strategy](study.space, seed=0, candidates=study.settings.candidates)
         self._stored = store.keys()
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self.tree = StageTree(self.cost, self._stored.__contains__)
@@ -76,7 +74,7 @@ class Planner:
         self._asked = 0
         self.fill()
 
-    # --- what to run ---------------------------------------------------------------------------------------------------
+    # --- what to run --------------------------------------------------------------------------------------------------
 
     def fill(self) -> None:
         """Ask the strategy until enough runs are planned or it has nothing to propose now."""
@@ -113,7 +111,7 @@ class Planner:
             return sum(seen) / len(seen)
         return stage.steps * 0.03 if stage.kind == "train" else 0.1 * len(self.study.grid[stage.tasks[0]])
 
-    # --- what became of it ---------------------------------------------------------------------------------------------
+    # --- what became of it --------------------------------------------------------------------------------------------
 
     def report(self, result: Mapping[str, Any]) -> None:
         """The result of one stage, as the worker returned it."""
@@ -127,10 +125,11 @@ class Planner:
         self.done[key] = Done(stage, label, made, seconds, str(result["worker"]), str(result["parent"]))
         if made:
             self._seconds[(stage.kind, *stage.tasks)].append(seconds)
-        self._stored.add(key)
         if stage.kind == "score" and not self._read_scores(key):
+            self._discard(key)
             self.lost(key, "its scores could not be read back")
             return
+        self._stored.add(key)
         self._listener("stage", {"label": label, "stage": stage, "made": made, "seconds": seconds})
         for run in self.tree.complete(key, seconds):
             self._complete(run)
@@ -142,7 +141,9 @@ class Planner:
         """A stage that was begun and did not end: it is tried again, or given up after the last attempt."""
         self._attempts[key] += 1
         if self._attempts[key] < ATTEMPTS:
-            self._listener("retry", {"label": self.stages[key][1], "reason": reason, "attempt": self._attempts[key] + 1})
+            self._listener(
+                "retry", {"label": self.stages[key][1], "reason": reason, "attempt": self._attempts[key] + 1}
+            )
             self.give_back([key])
         else:
             self._give_up(key, f"{reason} ({ATTEMPTS} attempts)")
@@ -150,8 +151,7 @@ class Planner:
     def _report_error(self, key: str, result: Mapping[str, Any]) -> None:
         missing = result.get("missing")
         if missing:
-            self.store.discard(str(missing))
-            self._stored.discard(str(missing))
+            self._discard(str(missing))
             self.tree.forget(str(missing))
         if result["fatal"]:
             self._give_up(key, str(result["error"]))
@@ -164,7 +164,7 @@ class Planner:
             self._fail_run(name, f"{label}: {reason}")
         self.fill()
 
-    # --- runs ----------------------------------------------------------------------------------------------------------
+    # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _add(self, candidate: Candidate) -> None:
         seeds = range(self.study.settings.seeds)
@@ -180,8 +180,8 @@ class Planner:
             self.runs[name] = Run(candidate, seed, goals, len(stages))
             self._label(candidate, seed, stages)
             for key in goals.values():
-                if key in self._stored and not self._read_scores(key):
-                    self._stored.discard(key)
+                if key in self._stored and not (self.store.verify(key) and self._read_scores(key)):
+                    self._discard(key)
             if self.tree.add(name, stages, urgent):
                 complete.append(name)
             elif name in self.tree.lost:
@@ -194,14 +194,21 @@ class Planner:
         prefixes = [str(prefix) for prefix in candidate.order.prefixes()]
         for stage in stages:
             order = prefixes.pop(0) if stage.kind == "train" and prefixes else str(candidate.order)
-            own = stage.kind == "train" and order != str(candidate.order) or (
+            own = (stage.kind == "train" and order != str(candidate.order)) or (
                 stage.kind == "train" and stage.tasks == (candidate.order.groups[-1] if candidate.order.groups else ())
             )
             what = "" if own else f" | {stage.kind} {'+'.join(stage.tasks)}"
             self.stages.setdefault(stage.key, (stage, f"{order}{what} #{seed}"))
 
+    def _discard(self, key: str) -> None:
+        """Take a stage that cannot be read out of the store, so that it is made again."""
+        self.store.discard(key)
+        self._stored.discard(key)
+
     def _read_scores(self, key: str) -> bool:
-        return bool((self.store.record(key) or {}).get("scores"))
+        scores = (self.store.record(key) or {}).get("scores")
+        whole = isinstance(scores, list) and all(isinstance(row, dict) and row.keys() >= SCORE_KEYS for row in scores)
+        return bool(scores) and whole
 
     def _complete(self, name: str) -> None:
         run = self.runs[name]
@@ -229,7 +236,7 @@ class Planner:
         whole = len(self._results[run.candidate]) == self.study.settings.seeds
         self.strategy.tell(run.candidate, selection_value(rows, self.study.settings.objective) if whole else None)
 
-    # --- what others read ----------------------------------------------------------------------------------------------
+    # --- what others read ---------------------------------------------------------------------------------------------
 
     @property
     def portion(self) -> str:

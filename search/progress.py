@@ -44,18 +44,20 @@ class View:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 
     def hear(self, event: str, about: Mapping[str, Any]) -> None:
         """The planner's listener: runs, retries and failures are told at once."""
         if event == "run":
-            self._line(f"[green]done[/] {about['name']}  zero-shot {100 * about['score']:.1f}")
+            self._line("done", "green", f"{about['name']}  zero-shot {100 * about['score']:.1f}")
         elif event == "retry":
-            self._line(f"[yellow]again[/] {about['label']}: {about['reason']} (attempt {about['attempt']})")
+            self._line("again", "yellow", f"{about['label']}: {about['reason']} (attempt {about['attempt']})")
         elif event == "failed":
-            self._line(f"[red]failed[/] {about['name']}: {about['reason']}")
+            self._line("failed", "red", f"{about['name']}: {about['reason']}")
 
     def tick(self) -> None:
         """Called often; draws at most twice a second."""
@@ -66,18 +68,19 @@ class View:
         if self._live:
             self._live.update(self._picture(self._planner), refresh=True)
         else:
-            self._console.print(self._summary(self._planner), highlight=False)
+            self._console.print(Text(self._summary(self._planner)), soft_wrap=True)
 
-    def _line(self, markup: str) -> None:
+    def _line(self, what: str, style: str, text: str) -> None:
         # Above a live picture only what went wrong; what went well is in the picture.
-        if self._live is None or not markup.startswith("[green]"):
-            (self._live.console if self._live else self._console).print(markup, highlight=False)
+        if self._live is None or what != "done":
+            self._console.print(Text.assemble((what, style), " ", text), soft_wrap=True)
 
     def _summary(self, planner: Planner) -> str:
         tree = planner.tree
         done = tree.distinct - tree.remaining
         best = planner.standings()[:1]
-        text = f"{self._elapsed()}  stages {done} of {tree.distinct} ({tree.reused} reused), about {self._left(planner)} left"
+        text = f"{self._elapsed()}  stages {done} of {tree.distinct} ({tree.reused} reused)"
+        text += f", about {self._left(planner)} left"
         return text + (f"; best so far {best[0][0].order} {100 * best[0][1]:.1f}" if best else "")
 
     def _picture(self, planner: Planner) -> Group:
@@ -86,12 +89,21 @@ class View:
         self._bar.update(self._stages, total=tree.distinct, completed=tree.distinct - tree.remaining, rest=left)
         running = Table.grid(padding=(0, 2))
         for key, worker in list(planner.running.items())[: 2 * SHOWN]:
-            running.add_row(Text("running", "cyan"), Text(planner.stages[key][1]), Text(f"on {worker}" if worker else "", "dim"))
-        best = Table(title="best orders so far (zero-shot, mean over targets and languages)", title_justify="left", box=None)
+            running.add_row(
+                Text("running", "cyan"), Text(planner.stages[key][1]), Text(f"on {worker}" if worker else "", "dim")
+            )
+        best = Table(
+            title="best orders so far (zero-shot, mean over targets and languages)", title_justify="left", box=None
+        )
         for heading in ("", "order", "score", "roots"):
             best.add_column(heading, justify="right" if heading in ("score", "roots") else "left")
         for place, (candidate, score, roots) in enumerate(planner.standings()[:SHOWN], 1):
-            best.add_row(str(place), Text(candidate.name if planner.varied else str(candidate.order)), f"{100 * score:.1f}", str(roots))
+            best.add_row(
+                str(place),
+                Text(candidate.name if planner.varied else str(candidate.order)),
+                f"{100 * score:.1f}",
+                str(roots),
+            )
         return Group(self._bar, running, best)
 
     def _elapsed(self) -> str:

@@ -19,6 +19,10 @@ PRIMARY = ("accuracy", "f1")
 """The metric a target's score is made of; a target has one of them."""
 
 
+SCORE_KEYS = {"language", "portion", "metric", "value", "n", "stderr"}
+"""What a stored score stage says of each of its scores."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One score. `value` and `stderr` are shares in [0, 1]; clean rows have perturbation `none` and severity 0.
@@ -76,6 +80,15 @@ def selection_value(rows: Iterable[Row], objective: str) -> float | None:
     training set have none and are left out), under `target-dev` that of the search half in all languages."""
     scores = target_scores(rows, "dev" if objective == "en-dev" else "search")
     return sum(scores.values()) / len(scores) if scores else None
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """CSV in which no cell is a formula to a spreadsheet: one that would be run as one begins with an apostrophe."""
+    return frame.map(_harmless).to_csv(index=False, lineterminator="\n")
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:

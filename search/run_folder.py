@@ -43,7 +43,9 @@ class RunFolder:
         stem = f"{'again' if space == 'config' else space}-{time.strftime('%Y%m%d-%H%M%S')}"
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self.path = next(p for p in (out / (stem + s) for s in ("", *(f"-{n}" for n in range(2, 1000)))) if _made(p))
+            self.path = next(
+                p for p in (out / (stem + s) for s in ("", *(f"-{n}" for n in range(2, 1000)))) if _made(p)
+            )
         except OSError as error:
             right = "a folder that this user may write to"
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error

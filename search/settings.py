@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from search.strategies import STRATEGIES
-from trainables.config import Config, build, find, read_yaml
+from trainables.config import Config, build, find, place_of, read_yaml
 from trainables.errors import Mistake, nearest
 from trainables.methods import METHODS
 
@@ -22,6 +24,12 @@ class OrderSettings(Config):
     max_length: int | None = Field(None, ge=1, description="groups an order has at most")
     max_group: int | None = Field(None, ge=1, description="tasks a group has at most (kind: groups)")
     explicit: list[str] = Field(default_factory=list, description="the orders of kind: explicit")
+
+    @model_validator(mode="after")
+    def _listed(self) -> Self:
+        if (self.kind == "explicit") != bool(self.explicit):
+            raise ValueError("kind: explicit and a list `explicit` of orders go together")
+        return self
 
 
 class TrainSettings(Config):
@@ -43,11 +51,11 @@ class Settings(Config):
     intermediate: list[str] = Field(default_factory=list, description="intermediate tasks (default: the suite's)")
     targets: list[str] = Field(default_factory=list, description="target tasks (default: the suite's)")
     languages: list[str] = Field(default_factory=list, description="test languages (default: all the data have)")
-    orders: OrderSettings = OrderSettings()
+    orders: OrderSettings = Field(default_factory=lambda: OrderSettings.model_validate({}))
     model: str = Field("micro", description="micro, a folder, or a hub id")
     method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")
     learning_rate: list[float] = Field(default_factory=lambda: [1e-3], description="learning rates")
-    train: TrainSettings = TrainSettings()
+    train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
     strategy: str = Field("exhaustive", description="who proposes candidates")
     candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
     seeds: int = Field(2, ge=1, description="root seeds: independent repetitions of every candidate")
@@ -85,12 +93,6 @@ class Settings(Config):
                 raise ValueError(f"'{item}' is named twice")
         return value
 
-    @model_validator(mode="after")
-    def _listed_orders(self) -> Self:
-        if (self.orders.kind == "explicit") != bool(self.orders.explicit):
-            raise ValueError("orders.kind: explicit and a list orders.explicit go together")
-        return self
-
     @property
     def store_url(self) -> str:
         """Where the store is; a local path is absolute, since workers have other working directories."""
@@ -114,34 +116,59 @@ def load_suite(name: str, flag: str = "--suite") -> tuple[Suite, str]:
     return build(Suite, read_yaml(path), str(path)), str(path)
 
 
-def load_settings(flags: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> tuple[Settings, Suite]:
+def load_settings(
+    flags: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> tuple[Settings, dict[str, str]]:
     """The settings of a command: suite, then space file, then `overrides` (`--set`), then flags that were given.
 
-    Raises Mistake, or Mistakes with all errors at once, each with the flag or the file and key that is wrong.
+    With them, for each key that was set (`train`, `train.steps`), the flag or the file that set it. Raises Mistake, or
+    Mistakes with all errors at once, each with the flag or the file and key that is wrong.
     """
-    space = str(flags.get("space") or "orders")
+    space = "orders" if flags.get("space") is None else str(flags["space"])
     path = find("spaces", space, "--space")
     from_file = read_yaml(path)
-    suite_name = flags.get("suite") or (overrides or {}).get("suite") or from_file.get("suite") or "mini"
+    named = [("--suite", flags), ("--set", overrides or {}), (str(path), from_file), ("--suite", {"suite": "mini"})]
+    source, suite_name = next((source, layer["suite"]) for source, layer in named if layer.get("suite") is not None)
     if not isinstance(suite_name, str):
-        raise Mistake(f"suite: should be a name (given: {suite_name!r})", where=f"{path}, key 'suite'")
-    suite, suite_file = load_suite(suite_name, "--suite" if flags.get("suite") else f"{path}, key 'suite'")
+        raise Mistake(f"suite: should be a name (given: {suite_name!r})", where=place_of(source, "suite"))
+    suite, suite_file = load_suite(suite_name, place_of(source, "suite"))
     content: dict[str, Any] = {}
     where: dict[str, str] = {}
-    layers: list[tuple[Mapping[str, Any], str | None]] = [
+    layers: list[tuple[Mapping[str, Any], str]] = [
         ({"intermediate": suite.intermediate, "targets": suite.targets, **suite.settings}, suite_file),
         (from_file, str(path)),
         (overrides or {}, "--set"),
-        ({key: value for key, value in flags.items() if value is not None}, None),
+        ({key: value for key, value in flags.items() if value is not None}, ""),
     ]
     for layer, source in layers:
-        for key, value in layer.items():
-            inner = content.get(key)
-            content[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
+        for key, value in ((str(key), value) for key, value in layer.items()):
             where[key] = source or f"--{key.replace('_', '-')}"
+            if source and key == "space":
+                raise Mistake("a space is named by --space alone", where=place_of(source, key))
+            if isinstance(value, dict):
+                where |= {f"{key}.{inner}": where[key] for inner in value}
+                value = {**content[key], **value} if isinstance(content.get(key), dict) else value
+            content[key] = value
     settings = build(Settings, {**content, "space": space, "suite": suite_name}, where)
     _check_names(settings, where)
-    return settings, suite
+    return settings, where
+
+
+def check_out(settings: Settings, place: str) -> None:
+    """A Mistake where run folders cannot be made; whatever was made to find out is taken away again."""
+    folder = Path(settings.out).expanduser()
+    made: list[Path] = []
+    try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".probe-", dir=folder)).rmdir()
+    except OSError as error:
+        right = "a folder that this user may write to"
+        raise Mistake(f"nothing can be written to {folder}: {error.strerror}", where=place, right=right) from error
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
@@ -180,7 +207,9 @@ def _number(text: str) -> str | float:
 def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
     for method in settings.method:
         if method not in METHODS:
-            raise Mistake(f"unknown method '{method}'", where=where.get("method", ""), right=nearest(method, METHODS))
+            place = place_of(where["method"], "method")
+            raise Mistake(f"unknown method '{method}'", where=place, right=nearest(method, METHODS))
     if settings.strategy not in STRATEGIES:
         right = nearest(settings.strategy, STRATEGIES)
-        raise Mistake(f"unknown strategy '{settings.strategy}'", where=where.get("strategy", ""), right=right)
+        place = place_of(where["strategy"], "strategy")
+        raise Mistake(f"unknown strategy '{settings.strategy}'", where=place, right=right)

@@ -1,4 +1,4 @@
-"""A study: settings resolved into tasks, data, candidates and stages. Everything a run needs to know before it starts."""
+"""A study: settings resolved into tasks, data, candidates and stages; all that a run needs to know beforehand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from search.candidate import Candidate
 from search.order import Order, OrderSpace
 from search.settings import Settings
 from search.space import Space
+from trainables.config import place_of
 from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
 from trainables.fingerprint import model_fingerprint, model_path
@@ -26,18 +27,20 @@ if TYPE_CHECKING:
 class Study:
     """The resolved study. Making one reads and checks all data; it starts nothing and writes nothing."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises Mistake for whatever the settings ask that cannot be."""
+    def __init__(self, settings: Settings, places: Mapping[str, str] | None = None) -> None:
+        """`places` says which flag or file set each key. Raises Mistake for whatever the settings ask that cannot be."""
         self.settings = settings
-        self.intermediate = [load_task(name, "--set intermediate") for name in settings.intermediate]
-        self.targets = [load_task(name, "--targets") for name in settings.targets]
+        self._places = places or {}
+        self.intermediate = [load_task(name, self._place("intermediate")) for name in settings.intermediate]
+        self.targets = [load_task(name, self._place("targets")) for name in settings.targets]
         self._check_tasks()
         names = [task.name for task in self.intermediate]
-        orders = [Order.parse(text, known=names, where="orders.explicit") for text in settings.orders.explicit]
+        where = self._place("orders.explicit")
+        orders = [Order.parse(text, known=names, where=where) for text in settings.orders.explicit]
         self.space = Space(
             OrderSpace(
                 names, settings.orders.kind, max_length=settings.orders.max_length,
-                max_group=settings.orders.max_group, orders=orders, where="orders",
+                max_group=settings.orders.max_group, orders=orders, where=self._place("orders"),
             ),
             settings.method,
             settings.learning_rate,
@@ -56,18 +59,27 @@ class Study:
 
     @cached_property
     def grid(self) -> dict[str, list[str]]:
-        """The languages each target is scored in: those its test data have, of those that were asked for."""
+        """The languages each target is scored in, of those its test data have: as asked for, else as its task lists."""
         wanted = self.settings.languages
-        found = {target.name: list(self.data.load(target, "test")) for target in self.targets}
+        found = {target.name: self.data.languages(target, "test") for target in self.targets}
         known = sorted({code for codes in found.values() for code in codes})
         for code in wanted:
             if code not in known:
-                raise Mistake(f"no target has test data in language '{code}'", where="--languages", right=nearest(code, known))
-        grid = {name: [code for code in codes if not wanted or code in wanted] for name, codes in found.items()}
+                raise Mistake(
+                    f"no target has test data in language '{code}'",
+                    where=self._place("languages"),
+                    right=nearest(code, known),
+                )
+        listed = {target.name: wanted or target.languages or found[target.name] for target in self.targets}
+        grid = {name: [code for code in codes if code in listed[name]] for name, codes in found.items()}
         for name, codes in grid.items():
             if not codes:
                 right = f"its languages: {', '.join(found[name])}" if found[name] else "test data for it"
-                raise Mistake(f"target '{name}' has no test data in the languages asked for", where="--languages", right=right)
+                raise Mistake(
+                    f"target '{name}' has no test data in the languages asked for",
+                    where=self._place("languages"),
+                    right=right,
+                )
         return grid
 
     @cached_property
@@ -77,8 +89,10 @@ class Study:
         for target in self.targets:
             splits: dict[Split, list[str]] = {"test": self.grid[target.name]}
             own = self.data.fingerprint(target, {**splits, "dev": ["en"]} if "dev" in self._splits(target) else splits)
-            borrowed = "" if target.trained_on in (None, target.name) else self.data.fingerprint(
-                self.tasks[str(target.trained_on)], {"dev": ["en"]}
+            borrowed = (
+                ""
+                if target.trained_on in (None, target.name)
+                else self.data.fingerprint(self.tasks[str(target.trained_on)], {"dev": ["en"]})
             )
             found["score", target.name] = own + borrowed
         return found
@@ -96,12 +110,16 @@ class Study:
     def check(self) -> None:
         """Read all the data once, so that what is wrong with them is told before anything starts."""
         for task in self._trained():
-            self.data.training(task)
+            self.data.check(task, ("train",))
+        for target in self.targets:
+            self.data.check(target, ("dev", "test"))
+            if target.trained_on:
+                self.data.check(self.tasks[target.trained_on], ("dev",))
         if self.grid and self.fingerprints and self.model_fingerprint:
             self._check_objective()
 
     def stages(self, candidate: Candidate, seed: int) -> list[Stage]:
-        """The stages of one run of a candidate, parents before children: its order, then each target's own and score."""
+        """One run's stages, parents before children: the candidate's order, then each target's own and score."""
         budget = self.settings.train
         found: list[Stage] = []
         last: str | None = None
@@ -166,7 +184,12 @@ class Study:
     @cached_property
     def _numeric(self) -> Mapping[str, Scalar]:
         """Settings that change the last bits of a result."""
-        return {"threads": self.settings.cpus_per_trial, "device": self.device, "dtype": "float32", "torch": version("torch")}
+        return {
+            "threads": self.settings.cpus_per_trial,
+            "device": self.device,
+            "dtype": "float32",
+            "torch": version("torch"),
+        }
 
     def _training_settings(self, candidate: Candidate) -> Mapping[str, Scalar]:
         budget = self.settings.train
@@ -190,21 +213,34 @@ class Study:
         for task in self.intermediate:
             if task.kind == "retrieval":
                 right = "a task with training examples; retrieval tasks are targets"
-                mistakes.append(Mistake(f"'{task.name}' cannot be an intermediate task", where="intermediate", right=right))
+                where = self._place("intermediate")
+                mistakes.append(Mistake(f"'{task.name}' cannot be an intermediate task", where=where, right=right))
+        names = [target.name for target in self.targets]
+        for task in (*self.intermediate, *self.targets):
+            if self.tasks[task.name] != task or names.count(task.name) > 1:
+                where, right = self._place("targets"), "a name of its own for each task, in its file"
+                mistakes.append(Mistake(f"two tasks are named '{task.name}'", where=where, right=right))
         for target in self.targets:
-            if target.trained_on and self.tasks[target.trained_on].labels != target.labels:
+            trained = self.tasks[target.trained_on or target.name]
+            if (trained.kind, trained.labels) != (target.kind, target.labels):
                 where = f"task {target.name}, key 'train'"
-                mistakes.append(Mistake(f"'{target.name}' and '{target.trained_on}' have other labels", where=where))
+                what = f"'{target.name}' cannot be trained on '{trained.name}': its kind or its labels are others"
+                mistakes.append(Mistake(what, where=where, right="a task of the same kind with the same labels"))
         if not self.targets:
-            mistakes.append(Mistake("there is no target task", where="--targets", right="one task at least"))
+            mistakes.append(Mistake("there is no target task", where=self._place("targets"), right="one task at least"))
         if mistakes:
             raise Mistakes(mistakes)
+
+    def _place(self, key: str) -> str:
+        """The flag, or the file and key, that set a key (for messages)."""
+        source = self._places.get(key) or self._places.get(key.split(".")[0], "")
+        return place_of(source, key) if source else key
 
     def _check_objective(self) -> None:
         if self.settings.objective == "en-dev" and not any(target.trained_on for target in self.targets):
             raise Mistake(
                 "retrieval has no English dev set to select on",
-                where="--objective en-dev",
+                where=self._place("objective"),
                 right="a trained target beside it, or --objective target-dev (stamped as oracle selection)",
             )
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from search.settings import load_settings, parse_overrides
+from search.settings import check_out, load_settings, parse_overrides
 from search.study import Study
 from trainables.store import Store
 
@@ -17,8 +17,8 @@ from trainables.store import Store
 def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console) -> int:
     """Run the study that the flags ask for; the exit code. All mistakes are told before anything is written."""
     given = {key: value for key, value in flags.items() if key not in ("set", "dry_run", "debug")}
-    settings, _ = load_settings(given, parse_overrides(flags["set"]))
-    study = Study(settings)
+    settings, places = load_settings(given, parse_overrides(flags["set"]))
+    study = Study(settings, places)
     study.check()
     store = Store(settings.store_url)
     if flags["dry_run"]:
@@ -26,6 +26,7 @@ def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console
 
         print_plan(study, store, console)
         return 0
+    check_out(settings, places.get("out", "--out"))
     store.writable()
     return _run(study, store, command, console)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def names(folder: str) -> list[str]:
 
 
 def find(folder: str, name: str, flag: str) -> Path:
-    """The file of a shipped configuration by its name, or a file of the user's by its path."""
+    """The file of a shipped configuration by its name, or a file of the user's by its path; `flag` is for the message."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name).expanduser()
         if not path.is_file():
@@ -65,7 +66,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, str] | str) -> Model:
     """The model from a mapping; Mistakes with the place of every error.
 
-    `where` is the file the content is from, or for each top-level key the flag or file that set it.
+    `where` is the file the content is from, or for each key (`train`, and `train.steps` where it was set by itself) the
+    flag or file that set it.
     """
     try:
         return model.model_validate(content)
@@ -74,25 +76,44 @@ def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, st
 
 
 def _mistake(model: type[Config], problem: Any, where: Mapping[str, str] | str) -> Mistake:
-    path = [str(part) for part in problem["loc"]]
+    path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
-    source = where if isinstance(where, str) else where.get(path[0] if path else "", "")
-    place = f"{source}, key '{key}'" if key and not source.startswith("--") else source
+    source = where if isinstance(where, str) else where.get(".".join(path[:2])) or where.get(path[0] if path else "", "")
+    place = place_of(source, key)
+    given = problem.get("input")
     if problem["type"] == "extra_forbidden":
-        return Mistake(f"unknown key '{key}'", where=place, right=nearest(path[-1], _keys(model, path[:-1])))
+        return Mistake(f"unknown key '{key}'", where=place, right=_nearest_key(model, path))
     if problem["type"] == "missing":
         return Mistake(f"the key '{key}' is missing", where=source)
+    if problem["type"] == "literal_error":
+        right = nearest(str(given), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+        return Mistake(f"{key}: unknown value {given!r}", where=place, right=right)
     message = problem["msg"].removeprefix("Value error, ")
-    given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | list | None) else ""
-    return Mistake(f"{key}: {message[0].lower() + message[1:]}{shown}", where=place)
+    return Mistake(f"{key}: {message[0].lower() + message[1:]}{shown}" if key else message, where=place)
 
 
-def _keys(model: Any, path: Iterable[str]) -> list[str]:
-    """The valid keys at a place inside a model."""
-    for part in path:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is not None:
-            candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-            model = next((c for c in candidates if hasattr(c, "model_fields")), model)
-    return list(getattr(model, "model_fields", {}))
+def place_of(source: str, key: str) -> str:
+    """Where a setting was made, for a message: the flag (`--set` with the key), or the file and the key in it."""
+    if source == "--set":
+        return f"--set {key}"
+    return source if source.startswith("--") or not key else f"{source}, key '{key}'"
+
+
+def _nearest_key(model: Any, path: Sequence[str]) -> str:
+    """A hint for an unknown key; one that belongs in a section is told with it (`steps`: `train.steps`)."""
+    *outer, last = path
+    for part in outer:
+        model = _section(model, part) or model
+    valid = list(model.model_fields)
+    for name in valid:
+        if last in getattr(_section(model, name), "model_fields", ()):
+            return f"did you mean '{'.'.join([*outer, name, last])}'? Known: {', '.join(sorted(valid))}"
+    return nearest(last, valid)
+
+
+def _section(model: Any, key: str) -> Any:
+    """The model that a key's value is read into, None where it is none."""
+    field = model.model_fields.get(key)
+    kinds = (field.annotation, *getattr(field.annotation, "__args__", ())) if field else ()
+    return next((kind for kind in kinds if hasattr(kind, "model_fields")), None)

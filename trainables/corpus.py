@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from trainables.alignment import best_translations
 from trainables.errors import Mistake
 from trainables.mini import meaning
-from trainables.mini.grammar import concept_tags, language, language_codes
+from trainables.mini.grammar import Sentence, concept_tags, language, language_codes
 
 
 class Pair(NamedTuple):
@@ -28,11 +29,16 @@ class Pair(NamedTuple):
     second: str
     relation: str
     changed: tuple[tuple[int, int], ...]
+    first_senses: tuple[tuple[int, int, str], ...] = ()
+    second_senses: tuple[tuple[int, int, str], ...] = ()
+    """Where in the two texts words stand whose sense is known (start and end characters, sense)."""
 
 
-Lexicon = list[list[str]]
-"""Words of several languages that mean the same, a list a concept."""
+Senses = dict[str, dict[str, str]]
+"""For each language the sense of each word (in lower case): words with one sense translate each other."""
 
+
+_WORD = re.compile(r"\w+")
 
 _EXCHANGED = {"agent": "other", "other": "agent"}
 """Roles of a comparison told from the other side."""
@@ -43,6 +49,7 @@ class Corpus(ABC):
 
     languages: tuple[str, ...]
     relations: tuple[str, ...]
+    senses: Senses
 
     @abstractmethod
     def pair(self, rng: random.Random) -> Pair:
@@ -52,11 +59,15 @@ class Corpus(ABC):
     def translation(self, rng: random.Random) -> tuple[str, str]:
         """A sentence and its translation."""
 
-    @abstractmethod
-    def lexicon(self) -> Lexicon:
-        """Words that mean the same, for aligning the first embeddings."""
+    def lexicon(self) -> dict[str, list[str]]:
+        """The words of each sense in all languages, capitalised too, as they may begin a sentence."""
+        words: dict[str, list[str]] = defaultdict(list)
+        for code in self.languages:
+            for word, sense in self.senses.get(code, {}).items():
+                words[sense] += list(dict.fromkeys((word, word[0].upper() + word[1:])))
+        return dict(sorted(words.items()))
 
-    def advance(self, share: float) -> None:
+    def advance(self, share: float) -> None:  # noqa: B027 - most corpora have nothing to change
         """Hear how much of the training is done (0 to 1), for corpora that begin with what is easy."""
 
     def sentences(self, rng: random.Random, count: int) -> Iterator[str]:
@@ -77,6 +88,7 @@ class MiniCorpus(Corpus):
         self._switched = switched
         self._two_clauses = 0.4
         self._words = self._dictionary()
+        self.senses = self._senses()
 
     def advance(self, share: float) -> None:
         """Single clauses first: they are shorter and teach the comparison soonest."""
@@ -101,11 +113,13 @@ class MiniCorpus(Corpus):
         two = saying.sentence(second)
         if told.kind == "before" and saying.sides[0]:
             changed = {_EXCHANGED.get(role, role) for role in changed}
-        text = self._switch(rng, one.text, first) if rng.random() < self._switched else one.text
+        switched = rng.random() < self._switched
+        text = self._switch(rng, one.text, first) if switched else one.text
         # Some sentences come word by word, as treebanks give them: that is how taggers will see them.
         again = " ".join(two.tokens) if rng.random() < 0.15 else two.text
         spans = tuple(span for span, role in zip(two.spans(again), two.roles, strict=True) if role in changed)
-        return Pair(text, again, how + ("/denied" if flipped else ""), spans)
+        senses = self._known(one, first, one.text) if not switched else ()
+        return Pair(text, again, how + ("/denied" if flipped else ""), spans, senses, self._known(two, second, again))
 
     def _two_languages(self, rng: random.Random) -> tuple[str, str]:
         first, second, draw = rng.choice(self.languages), rng.choice(self.languages), rng.random()
@@ -114,18 +128,14 @@ class MiniCorpus(Corpus):
         return ("en", second) if draw < 0.6 else (first, second)
 
     def translation(self, rng: random.Random) -> tuple[str, str]:
-        facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
-        asked = len(facts) == 1 and not facts[0].negated and rng.random() < 0.25
-        said = meaning.say(rng, *facts, ask=asked)
+        said = self._saying(rng)
         first, second = rng.choice(self.languages), rng.choice(self.languages if rng.random() < 0.7 else ("en",))
         again = meaning.Saying(said.facts, said.sides, said.joined, rng.randrange(12))
         return said.sentence(first).text, again.sentence(second).text
 
-    def lexicon(self) -> Lexicon:
-        return [
-            [form for code in self.languages for form in sorted(language(code).forms(concept))]
-            for concept in concept_tags()
-        ]
+    def _saying(self, rng: random.Random) -> meaning.Saying:
+        facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
+        return meaning.say(rng, *facts, ask=len(facts) == 1 and not facts[0].negated and rng.random() < 0.25)
 
     def _fact(self, rng: random.Random) -> meaning.Fact:
         while True:
@@ -152,6 +162,29 @@ class MiniCorpus(Corpus):
                 for form in language(code).forms(concept):
                     words[code].setdefault(form.lower(), concept)
         return words
+
+    def _senses(self, sentences: int = 2500) -> Senses:
+        """Words of the lexicon by their concept; all others (articles, particles) by the English word they align to."""
+        of: dict[str, dict[str, set[str]]] = {code: defaultdict(set) for code in self.languages}
+        for code in self.languages:
+            for concept in concept_tags():
+                for word in {word for form in language(code).forms(concept) for word in form.lower().split()}:
+                    of[code][word].add(concept)
+        senses: Senses = {c: {w: min(s) for w, s in words.items() if len(s) == 1} for c, words in of.items()}
+        rng = random.Random("alignment")
+        sayings = [self._saying(rng) for _ in range(sentences)]
+        english = [[word.lower() for word in saying.sentence("en").tokens] for saying in sayings]
+        senses["en"] |= {word: f"en {word}" for words in english for word in words if word not in senses["en"]}
+        for code in self.languages:
+            other = [[word.lower() for word in saying.sentence(code).tokens] for saying in sayings]
+            aligned = best_translations(zip(english, other, strict=True)) if code != "en" else {}
+            senses[code] |= {w: senses["en"][e] for w, e in sorted(aligned.items()) if w not in senses[code]}
+        return senses
+
+    def _known(self, sentence: Sentence, code: str, text: str) -> tuple[tuple[int, int, str], ...]:
+        known = self.senses[code]
+        words = zip(sentence.spans(text), sentence.tokens, strict=True)
+        return tuple((*span, known[word.lower()]) for span, word in words if word.lower() in known)
 
     def _switch(self, rng: random.Random, text: str, code: str) -> str:
         other, known = language(rng.choice(self.languages)), self._words[code]
@@ -202,6 +235,7 @@ class FolderCorpus(Corpus):
                 right=f"files such as {', '.join([*self.PARALLEL, *self.PLAIN])} (.jsonl or .jsonl.gz)",
             )
         self.languages = tuple(sorted(self._plain))
+        self.senses = self._senses()
         self._words = {code: sorted({w for text in texts for w in text.split()}) for code, texts in self._plain.items()}
 
     def pair(self, rng: random.Random) -> Pair:
@@ -210,16 +244,16 @@ class FolderCorpus(Corpus):
             first, second = rng.choice(sorted(group)), rng.choice(sorted(group))
             one, two = group[first], group[second]
         else:
-            second = rng.choice(self.languages)
+            first = second = rng.choice(self.languages)
             one = two = rng.choice(self._plain[second])
         draw = rng.random()
         if draw < 0.4:
-            return Pair(one, two, "same", ())
+            return Pair(one, two, "same", (), self._known(one, first), self._known(two, second))
         if draw < 0.7:
             edited, span = self._edit(rng, two, second)
-            return Pair(one, edited, "edited", (span,))
+            return Pair(one, edited, "edited", (span,), self._known(one, first), self._known(edited, second))
         other = rng.choice(self._plain[second])
-        return Pair(one, other, "other", ((0, len(other)),))
+        return Pair(one, other, "other", ((0, len(other)),), self._known(one, first), self._known(other, second))
 
     def translation(self, rng: random.Random) -> tuple[str, str]:
         if rng.random() < 0.6:
@@ -229,13 +263,25 @@ class FolderCorpus(Corpus):
         text = rng.choice(self._plain[rng.choice(self.languages)])
         return text, text
 
-    def lexicon(self) -> Lexicon:
-        entries: dict[str, list[str]] = defaultdict(list)
+    def _senses(self) -> Senses:
+        """English words are senses of their own; others take that of the word they align to, or of their dictionary."""
+        groups = [group for group in self._groups if "en" in group]
+        senses: Senses = {"en": {word: word for group in groups for word in _split(group["en"])}}
         for row in self._rows("bli_xling/train"):
             source, target = row["lang"].split("-")
             if source == "en" and target in self.languages:
-                entries[row["src"]].append(row["tgt"])
-        return [[word, *others] for word, others in entries.items()]
+                senses["en"].setdefault(row["src"].lower(), row["src"].lower())
+                senses.setdefault(target, {}).setdefault(row["tgt"].lower(), row["src"].lower())
+        for code in self.languages:
+            pairs = [(_split(group["en"]), _split(group[code])) for group in groups if code in group and code != "en"]
+            known = senses.setdefault(code, {})
+            known |= {w: e for w, e in sorted(best_translations(pairs, least=0.4).items()) if w not in known}
+        return senses
+
+    def _known(self, text: str, code: str) -> tuple[tuple[int, int, str], ...]:
+        known = self.senses.get(code, {})
+        words = ((match.start(), match.end(), match[0].lower()) for match in _WORD.finditer(text))
+        return tuple((start, end, known[word]) for start, end, word in words if word in known)
 
     def _edit(self, rng: random.Random, text: str, code: str) -> tuple[str, tuple[int, int]]:
         words = text.split()
@@ -251,3 +297,7 @@ class FolderCorpus(Corpus):
                 with opener(path, "rt", encoding="utf-8") as lines:
                     yield from map(json.loads, lines)
                 return
+
+
+def _split(text: str) -> list[str]:
+    return [match[0].lower() for match in _WORD.finditer(text)]

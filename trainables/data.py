@@ -26,9 +26,12 @@ class DataSource:
     """Reads tasks' examples; `limit` keeps at most that many a language and split, the same items in each language."""
 
     def __init__(self, data_dir: str | None = None, limit: int | None = None) -> None:
+        """Raises Mistake where there is no folder `data_dir`."""
         self.folder = Path(data_dir).expanduser().resolve() if data_dir else None
         self._limit = limit
         self._cache: dict[tuple[str, Split], ByLanguage] = {}
+        if self.folder and not self.folder.is_dir():
+            raise Mistake(f"there is no folder {data_dir}", where="--data-dir", right="a folder that holds the data sets")
 
     def load(self, task: Task, split: Split, languages: Iterable[str] | None = None) -> ByLanguage:
         """The examples of a split by language, in the task's order of languages; all languages when None is given."""
@@ -38,6 +41,21 @@ class DataSource:
             self._cache[task.name, split] = found
         wanted = set(found if languages is None else languages)
         return {code: rows for code, rows in found.items() if code in wanted}
+
+    def languages(self, task: Task, split: Split) -> list[str]:
+        """The languages that a split has, in the task's order; those of the mini suite without generating anything."""
+        return list(_mini_languages(task, split)) if task.source.mini else list(self.load(task, split))
+
+    def check(self, task: Task, splits: Iterable[Split]) -> None:
+        """Read what a study needs of a task; Mistake where that cannot be used.
+
+        The mini suite's sets are fixed, so of them the small English dev set stands for all.
+        """
+        for split in ("dev",) if task.source.mini else splits:
+            if split == "train":
+                self.training(task)
+            else:
+                self.load(task, split, ["en"] if split == "dev" else None)
 
     def training(self, task: Task) -> list[Example]:
         """English training examples, the only ones a stage may train on."""
@@ -96,6 +114,7 @@ class DataSource:
             rows, origin = _parquet_rows(path) if path.suffix == ".parquet" else _lines(path), str(path)
         elif task.source.hub and split in task.source.hub.splits and self.folder is None:
             rows, origin = _hub_rows(task.source.hub, split), f"hub {task.source.hub.path}"
+            task = task.model_copy(update={"fields": task.fields | task.source.hub.fields})
         elif task.source.folder.get(split) or (task.source.hub and split in task.source.hub.splits):
             raise Mistake(
                 f"task '{task.name}' has its {split} examples in a data folder only",
@@ -107,17 +126,32 @@ class DataSource:
         return _grouped(task, rows, origin)
 
 
-def _read_mini(task: Task, split: Split) -> ByLanguage:
+def _mini_languages(task: Task, split: Split) -> tuple[str, ...]:
     from trainables.mini import generate, grammar
 
-    name = str(task.source.mini)
+    name, where = str(task.source.mini), f"task {task.name}, key 'source.mini'"
     if name not in generate.SIZES:
-        raise Mistake(
-            f"the mini suite has no set '{name}'", where=f"task {task.name}", right=nearest(name, generate.SIZES)
-        )
+        raise Mistake(f"the mini suite has no set '{name}'", where=where, right=nearest(name, generate.SIZES))
     codes = grammar.language_codes() if split == "test" else ("en",)
-    codes = tuple(code for code in codes if not (name == "translations" and code == "en"))
-    return {code: generate.examples(name, split, code) for code in codes}
+    return tuple(code for code in codes if not (name == "translations" and code == "en"))
+
+
+def _read_mini(task: Task, split: Split) -> ByLanguage:
+    from trainables.mini import generate
+
+    codes = _mini_languages(task, split)
+    found = {code: generate.examples(str(task.source.mini), split, code) for code in codes}
+    for example in found.get("en", []):
+        _check_mini(task, example)
+    return found
+
+
+def _check_mini(task: Task, example: Example) -> None:
+    where = f"task {task.name}, key 'source.mini'"
+    for role in ROLES[task.kind]:
+        if not getattr(example, role):
+            raise Mistake(f"the mini suite's '{task.source.mini}' is no {task.kind} task: it has no {role}", where=where)
+    _check_labels(task, example.tags or ([example.label] if example.label else []), where)
 
 
 def _grouped(task: Task, rows: Iterable[dict[str, Any]], origin: str) -> ByLanguage:
@@ -125,17 +159,21 @@ def _grouped(task: Task, rows: Iterable[dict[str, Any]], origin: str) -> ByLangu
     seen: set[tuple[str, str]] = set()
     for number, row in enumerate(rows, 1):
         where = f"{origin}, row {number}"
-        example = _example(task, row, number, where)
-        if (example.lang, example.id) in seen:
-            raise Mistake(f"the id {example.id!r} occurs twice in language {example.lang}", where=where)
-        seen.add((example.lang, example.id))
-        grouped.setdefault(example.lang, []).append(example)
+        code = str(row.get(task.fields.get("lang", "lang")) or "en")
+        code = task.language_codes.get(code, code)
+        examples = grouped.setdefault(code, [])
+        example = _example(task, row, code, len(examples) + 1, where)
+        if (code, example.id) in seen:
+            raise Mistake(f"the id {example.id!r} occurs twice in language {code}", where=where)
+        seen.add((code, example.id))
+        examples.append(example)
     order = {code: place for place, code in enumerate(task.languages)}
     return dict(sorted(grouped.items(), key=lambda entry: (order.get(entry[0], len(order)), entry[0])))
 
 
-def _example(task: Task, row: dict[str, Any], number: int, where: str) -> Example:
-    """One row in the common form, its number for an id where it has none; a Mistake where it does not fit."""
+def _example(task: Task, row: dict[str, Any], code: str, number: int, where: str) -> Example:
+    """One row in the common form; its number within its language for an id where it has none, so that sets whose
+    languages are parallel row by row are parallel here. A Mistake where the row does not fit."""
 
     def field(role: str) -> Any:
         return row.get(task.fields.get(role, role))
@@ -144,9 +182,7 @@ def _example(task: Task, row: dict[str, Any], number: int, where: str) -> Exampl
         if field(role) in (None, "", []):
             name = task.fields.get(role, role)
             raise Mistake(f"the example has no {role} (field '{name}')", where=where, right=f"fields: {', '.join(row)}")
-    code = str(field("lang") or "en")
-    name = str(number if field("id") is None else field("id"))
-    common: dict[str, Any] = {"id": name, "lang": task.language_codes.get(code, code)}
+    common: dict[str, Any] = {"id": str(number if field("id") is None else field("id")), "lang": code}
     match task.kind:
         case "tagging":
             words, tags = field("words"), field("tags")
@@ -207,15 +243,31 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _hub_rows(hub: HubSource, split: Split) -> Iterator[dict[str, Any]]:
+    """Each row of a split, in all its languages, with class numbers turned into their names."""
     import datasets
 
-    try:
-        found = datasets.load_dataset(hub.path, hub.config, split=hub.splits[split], revision=hub.revision)
-    except (OSError, ValueError) as error:
-        where = f"hub {hub.path}@{hub.revision[:7]}"
-        right = "a connection to the hub, or --data-dir with a folder that holds the data"
-        raise Mistake(f"the data set cannot be loaded: {error}", where=where, right=right) from error
-    yield from map(dict, found)
+    language = hub.fields.get("lang", "lang")
+    configs = {code: name for code, name in hub.configs.items() if split == "test" or code == "en"}
+    for code, config in configs.items() or [(None, hub.config)]:
+        try:
+            found = datasets.load_dataset(hub.path, config, split=hub.splits[split], revision=hub.revision)
+        except (OSError, ValueError) as error:
+            where = f"hub {hub.path}@{hub.revision[:7]}" + (f", {config}" if config else "")
+            right = "a connection to the hub, or --data-dir with a folder that holds the data"
+            raise Mistake(f"the data set cannot be loaded: {error}", where=where, right=right) from error
+        inner = {name: getattr(feature, "feature", feature) for name, feature in found.features.items()}
+        classes = {name: feature.names for name, feature in inner.items() if isinstance(feature, datasets.ClassLabel)}
+        for row in found:
+            named = {name: _class_name(row[name], names) for name, names in classes.items()}
+            own = code or str(row.get(language) or "en").removesuffix(hub.language_suffix)
+            yield {**row, **named, language: own}
+
+
+def _class_name(value: Any, names: list[str]) -> Any:
+    """The name of a class by its number, or of each in a list; -1 (no label) stays what it is."""
+    if isinstance(value, list):
+        return [_class_name(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 @cache

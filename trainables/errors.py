@@ -25,12 +25,18 @@ class Mistake(Exception):
         return "\n".join(lines)
 
 
+SHOWN = 7
+"""How many mistakes are told at once, three lines each: one screen."""
+
+
 class Mistakes(Mistake):
     """Several mistakes found at once (all errors of a file are shown together)."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = list(mistakes)
-        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+        told = [str(mistake) for mistake in self.mistakes[:SHOWN]]
+        left = len(self.mistakes) - len(told)
+        super().__init__("\n".join([*told, *([f"… and {left} more"] if left else [])]))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -2,8 +2,8 @@
 
 XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages: masked
 words of both (translation language modelling, arXiv 1901.07291), which words of the second say something else than the
-first (as translation replaced token detection does, arXiv 2106.16138), and from `<s>` the relation of the two (a
-retelling, or what was changed). Every few steps translations apart from each other are brought together against all
+first (as translation replaced token detection does, arXiv 2106.16138), the sense of each word, which its translations
+share, and from `<s>` the relation of the two (a retelling, or what was changed). Every few steps translations apart from each other are brought together against all
 others of the batch (InfoNCE on mean-pooled states). Word embeddings start aligned through a bilingual lexicon.
 """
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import BatchEncoding, PreTrainedTokenizerBase, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from trainables.console import say
-from trainables.corpus import Corpus, FolderCorpus, Lexicon, MiniCorpus, Pair
+from trainables.corpus import Corpus, FolderCorpus, MiniCorpus, Pair
 from trainables.errors import Mistake
 from trainables.models import mean_pool
 from trainables.tokenizer import train_tokenizer
@@ -56,16 +56,18 @@ TRANSLATIONS_EVERY = 4
 class Pretraining(nn.Module):
     """A masked LM with a head that names the relation of a sentence pair; only the masked LM is kept afterwards."""
 
-    def __init__(self, config: XLMRobertaConfig, relations: int) -> None:
+    def __init__(self, config: XLMRobertaConfig, relations: int, senses: int) -> None:
         super().__init__()
         self.mlm = XLMRobertaForMaskedLM(config)
+        self.sense = nn.Linear(config.hidden_size, senses)
         self.changed = nn.Linear(config.hidden_size, 1)
         self.relation = nn.Sequential(
             nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, relations)
         )
 
     def forward(
-        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, changed: Tensor, texts: BatchEncoding | None = None
+        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, changed: Tensor, senses: Tensor,
+        texts: BatchEncoding | None = None,
     ) -> dict[str, Tensor]:
         """The losses of a step; `texts`, if any, holds the first sides of all translations, then the second sides."""
         states = self.mlm.roberta(**pairs).last_hidden_state
@@ -76,6 +78,7 @@ class Pretraining(nn.Module):
         losses = {
             "mlm": F.cross_entropy(self.mlm.lm_head(states[masked]), labels[masked]),
             "relation": F.cross_entropy(guess, relations),
+            "sense": F.cross_entropy(self.sense(states[senses != -100]), senses[senses != -100]),
             "changed": F.binary_cross_entropy_with_logits(logits, changed[told].float()),
             "relation_accuracy": (guess.argmax(-1) == relations).float().mean(),
         }
@@ -100,6 +103,7 @@ class Batches:
         self._rng = random.Random(f"pretrain {seed}")
         self._torch_rng = torch.Generator().manual_seed(seed)
         self._count = 0
+        self._senses = {sense: number for number, sense in enumerate(corpus.lexicon())}
         self._waiting: list[tuple[list[Pair], list[tuple[str, str]]]] = []
 
     def next(self) -> dict[str, Any]:
@@ -108,10 +112,10 @@ class Batches:
             self._waiting = self._draw()
         pairs, translations = self._waiting.pop()
         encoded = self._encode([pair.first for pair in pairs], [pair.second for pair in pairs])
-        changed = self._changed(encoded, pairs)
+        changed, senses = self._word_labels(encoded, pairs)
         labels = self._mask(encoded["input_ids"])
         relations = torch.tensor([self._corpus.relations.index(pair.relation) for pair in pairs])
-        batch = {"pairs": encoded, "labels": labels, "relations": relations, "changed": changed}
+        batch = {"pairs": encoded, "labels": labels, "relations": relations, "changed": changed, "senses": senses}
         self._count += 1
         if self._count % TRANSLATIONS_EVERY == 0:
             batch["texts"] = self._encode([t[0] for t in translations] + [t[1] for t in translations])
@@ -133,18 +137,22 @@ class Batches:
             max_length=self._max_length, return_tensors="pt", return_offsets_mapping=bool(second),
         )  # fmt: skip
 
-    @staticmethod
-    def _changed(encoded: BatchEncoding, pairs: Sequence[Pair]) -> Tensor:
-        """For each token of the second text 1 where it says something else than the first, 0 elsewhere; -100 outside."""
+    def _word_labels(self, encoded: BatchEncoding, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+        """For each token: whether it says something else than the first text (1, 0; -100 outside the second), and the
+        number of its word's sense (-100 where it is not known)."""
         offsets = encoded.pop("offset_mapping").tolist()
-        rows = []
+        changed, senses = torch.full(encoded["input_ids"].shape, -100), torch.full(encoded["input_ids"].shape, -100)
         for number, pair in enumerate(pairs):
-            inside = [side == 1 for side in encoded.sequence_ids(number)]
-            rows.append([
-                int(any(start < end_ and start_ < end for start_, end_ in pair.changed)) if second else -100
-                for (start, end), second in zip(offsets[number], inside, strict=True)
-            ])  # fmt: skip
-        return torch.tensor(rows)
+            for place, side in enumerate(encoded.sequence_ids(number)):
+                if side is None:
+                    continue
+                start, end = offsets[number][place]
+                if side == 1:
+                    changed[number, place] = int(any(start < e and s < end for s, e in pair.changed))
+                for s, e, sense in pair.second_senses if side else pair.first_senses:
+                    if start < e and s < end:
+                        senses[number, place] = self._senses[sense]
+        return changed, senses
 
     def _mask(self, ids: Tensor, share: float = 0.12) -> Tensor:
         """Mask a share of the tokens in place (80 % `<mask>`, 10 % another, 10 % kept); the labels, -100 elsewhere."""
@@ -162,12 +170,12 @@ class Batches:
         return labels
 
 
-def align_embeddings(embeddings: Tensor, lexicon: Lexicon, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+def align_embeddings(embeddings: Tensor, lexicon: dict[str, list[str]], tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
     """Start the pieces of words that mean the same from one shared vector each (mean over the words they occur in)."""
     generator = torch.Generator().manual_seed(seed)
     scale = float(embeddings[5:].std())
     total, count = torch.zeros_like(embeddings), torch.zeros(len(embeddings), 1)
-    for words in lexicon:
+    for words in lexicon.values():
         shared = torch.randn(embeddings.shape[1], generator=generator) * scale
         for word in words:
             pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
@@ -207,7 +215,7 @@ def pretrain(
         type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2, layer_norm_eps=1e-5,
         initializer_range=size.width**-0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    model = Pretraining(config, len(corpus.relations))
+    model = Pretraining(config, len(corpus.relations), len(corpus.lexicon()))
     with torch.no_grad():
         align_embeddings(model.mlm.roberta.embeddings.word_embeddings.weight, corpus.lexicon(), tokenizer, seed)
         match_alike(model.mlm)
@@ -222,7 +230,7 @@ def pretrain(
         corpus.advance(step / steps)
         losses = model(**batches.next())
         optimizer.zero_grad(set_to_none=True)
-        total = losses["mlm"] + 2 * losses["relation"] + 4 * losses["changed"] + losses.get("translation", 0.0)
+        total = losses["sense"] + losses["mlm"] + 2 * losses["relation"] + 4 * losses["changed"] + losses.get("translation", 0.0)
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

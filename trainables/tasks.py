@@ -21,12 +21,21 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 
 class HubSource(Config):
-    """A data set of the Hugging Face hub, without a loading script, at a pinned revision."""
+    """A data set of the Hugging Face hub, without a loading script, at a pinned revision (a commit's full hash).
+
+    `configs` names, by language, the configurations of a set that has one each; other splits than test are then read in
+    English only. `fields` maps roles to fields where the hub's names are not those of the folder. `language_suffix` is
+    what the hub adds to the set's language codes: `-eng` where it says `deu-eng` for `deu`. Labels that the hub keeps
+    as numbers are read by their names.
+    """
 
     path: str
-    revision: str = Field(min_length=7)
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     config: str | None = None
+    configs: dict[str, str] = Field(default_factory=dict)
     splits: dict[Split, str]
+    fields: dict[str, str] = Field(default_factory=dict)
+    language_suffix: str = ""
 
 
 class Source(Config):
@@ -44,7 +53,11 @@ class Source(Config):
 
 
 class Retrieval(Config):
-    """How a sentence becomes a vector: which layer's states (0 is the embeddings, -1 the last), pooled how."""
+    """How a sentence becomes a vector: which layer's states, pooled how.
+
+    Layer 0 is the embeddings, 1 the first layer's output, -1 the last layer's. Small models are read at the last layer;
+    of deep multilingual encoders a middle layer retrieves better (14 of XLM-R large's 24 is customary).
+    """
 
     layer: int = -1
     pooling: Literal["mean", "first"] = "mean"
@@ -55,8 +68,9 @@ class Task(Config):
 
     `train` names the task whose English training set a target is trained on: itself by default, another task (XNLI is
     trained on MNLI), or `none` for a target without training data. `fields` maps roles to the names of a row's fields;
-    `labels` lists the labels, or maps a row's label values to them. `language_codes` maps a set's own language codes to
-    ISO 639-1.
+    `labels` lists the labels, and `label_values` maps a row's values to them. `language_codes` maps a set's own language
+    codes to ISO 639-1. `languages` are those scored by default, all that the data have when empty; `--languages` may
+    name any that the data have.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")

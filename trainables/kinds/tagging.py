@@ -1,4 +1,4 @@
-"""Token tagging: one tag a word, read from its first piece; long sentences are split, no word is dropped."""
+"""Token tagging: one tag a word, read from the first piece that spells some of it; long sentences are split, no word is dropped."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Tagging(Kind):
     ) -> list[Feature]:
         """One feature a sentence, or several where it has more than `max_length` tokens."""
         number = {label: place for place, label in enumerate(task.labels)}
+        blank = tokenizer.convert_tokens_to_ids("▁")
         start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
         words = [word for example in examples for word in example.words]
         pieces = iter(tokenizer(words, add_special_tokens=False)["input_ids"] if words else [])
@@ -36,9 +37,11 @@ class Tagging(Kind):
                 if len(ids) + len(word) + 1 > max_length:
                     features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
                     ids, labels, positions = [start], [IGNORED], []
-                positions.append(len(ids))
+                # A lone "▁" says no more than that a word begins, and how often it is cut off differs by script.
+                first = int(len(word) > 1 and word[0] == blank)
+                positions.append(len(ids) + first)
                 ids += word
-                labels += [number[tag]] + [IGNORED] * (len(word) - 1)
+                labels += [IGNORED] * first + [number[tag]] + [IGNORED] * (len(word) - 1 - first)
             features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
         return features
 
