@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from search.candidate import Candidate
 from search.order import Order
@@ -22,9 +23,8 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     most = study.settings.candidates
     have = stored(study, store)
     seconds = _seconds(study, counts["stages_distinct"] - len(have))
-    grid = Table(
-        title=f"plan: space {study.settings.space}, suite {study.settings.suite}", title_justify="left", box=None
-    )
+    title = Text(f"plan: space {study.settings.space}, suite {study.settings.suite}")
+    grid = Table(title=title, title_justify="left", box=None)
     grid.add_column("what")
     grid.add_column("number", justify="right")
     rows = [

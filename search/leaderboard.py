@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from search.results import PRIMARY
+from search.results import PRIMARY, csv_text
 from trainables.languages import LANGUAGES
+
+TARGET, FAMILY = "target_", "family_"
+"""What the columns of targets and of language families begin with."""
+
+PRECISION = 9
+"""Digits to which scores are compared: sums of equal figures in other orders of adding still tie."""
 
 MIN_ROOTS_FOR_INTERVAL = 3
 """Below this the t interval's half-width is 9 standard deviations or more and says nothing."""
@@ -20,42 +27,51 @@ def leaderboard(scores: pd.DataFrame, stage_cost: Mapping[str, int], portion: st
     """One row a candidate, best first; scores in percent.
 
     `score` is the mean over targets of the mean over languages, averaged over root seeds; `score_half_width` is half
-    the 95 % t interval over roots. Ties share a rank. `gap_to_english` is English minus the mean of the other
-    languages, over targets that have English. A mean is missing where a cell of the planned grid is.
+    the 95 % t interval over roots. `gap_to_english` is English minus the mean of the other languages, over targets that
+    have English. Ties share a rank.
+
+    The grid (targets × languages) and the roots are all that occur in the table. Figures are made from a candidate's
+    whole roots; where it has none, a mean is missing if a cell of it is. A candidate without one of the roots may have
+    lost a bad one, so it has no rank and stands below those that have all, with what it has.
     """
     clean = scores[(scores.portion == portion) & (scores.perturbation == "none") & scores.metric.isin(PRIMARY)]
-    targets, families = list(dict.fromkeys(clean.target)), _families(clean.language)
-    cells = {key: len(part) for key, part in clean.groupby(["candidate", "seed"], sort=False)}
-    complete = max(cells.values(), default=0)
-    rows = []
-    for name, part in clean.groupby("candidate", sort=False):
-        part = part[[cells[name, seed] == complete for seed in part.seed]]
-        if len(part):
-            rows.append(_row(str(name), part, targets, families, stage_cost))
+    grid = pd.MultiIndex.from_frame(clean[["target", "language"]].drop_duplicates())
+    roots = clean.seed.nunique()
+    rows = [_row(str(name), part, grid, stage_cost) for name, part in clean.groupby("candidate", sort=False)]
     if not rows:
         return pd.DataFrame()
-    board = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable", ignore_index=True)
-    board.insert(0, "rank", board.score.rank(method="min", ascending=False).astype(int))
-    return board
+    board = pd.DataFrame(rows)
+    ranked = board.score.where(board.seeds == roots).astype(float)
+    board.insert(0, "rank", ranked.round(PRECISION).rank(method="min", ascending=False).astype("Int64"))
+    board["last"] = -board.score.fillna(-1.0)
+    return board.sort_values(["rank", "last"], kind="stable", ignore_index=True).drop(columns="last")
 
 
-def _row(
-    name: str, part: pd.DataFrame, targets: Sequence[str], families: Mapping[str, list[str]], cost: Mapping[str, int]
-) -> dict[str, Any]:
+def _row(name: str, part: pd.DataFrame, grid: pd.MultiIndex, cost: Mapping[str, int]) -> dict[str, Any]:
     first = part.iloc[0]
-    by_root = part.groupby(["seed", "target"]).value.mean().groupby("seed").mean() * 100
-    by_language = part.groupby(["target", "language"]).value.mean() * 100
-    worst = by_language.groupby("language").mean().sort_values(kind="stable")
+    values = part.set_index(["seed", "target", "language"]).value.unstack("seed").reindex(grid) * 100
+    whole = values.dropna(axis="columns")
+    by_root = whole.groupby("target").mean().mean()
+    cells_ = (whole if len(by_root) else values).mean(axis="columns")
+    by_language = cells_.groupby("language").apply(_mean)
+    worst = by_language.idxmin() if by_language.notna().all() else None
     row = {
         "order": first["order"], "method": first.method, "learning_rate": first.learning_rate, "seeds": len(by_root),
-        "score": by_root.mean(), "score_half_width": _half_width(by_root.to_list()),
-        "worst_language": worst.index[0], "worst_language_score": worst.iloc[0], "gap_to_english": _gap(by_language),
+        "score": by_root.mean() if len(by_root) else None, "score_half_width": _half_width(by_root.to_list()),
+        "worst_language": worst, "worst_language_score": by_language[worst] if worst else None,
+        "gap_to_english": _gap(cells_),
     }  # fmt: skip
-    per_target = by_language.groupby("target").mean()
-    row |= {target: per_target.get(target) for target in targets}
-    for family, codes in families.items():
-        row[f"family_{family}"] = part[part.language.isin(codes)].groupby("target").value.mean().mean() * 100
+    per_target = cells_.groupby("target", sort=False).apply(_mean)
+    row |= {f"{TARGET}{_snake(target)}": value for target, value in per_target.items()}
+    for family, codes in _families(grid.get_level_values("language")).items():
+        own = cells_[cells_.index.get_level_values("language").isin(codes)]
+        row[f"{FAMILY}{family}"] = _mean(own.groupby("target").apply(_mean))
     return {**row, "stage_cost": cost.get(name)}
+
+
+def _mean(cells_: pd.Series) -> float:
+    """The mean, missing where one of the values is."""
+    return float(cells_.mean(skipna=False))
 
 
 def _half_width(values: Sequence[float]) -> float | None:
@@ -70,22 +86,26 @@ def _half_width(values: Sequence[float]) -> float | None:
     return float(t.ppf(0.975, n - 1) * deviation / math.sqrt(n))
 
 
-def _gap(by_language: pd.Series) -> float | None:
+def _gap(cells_: pd.Series) -> float | None:
     gaps = []
-    for _, part in by_language.groupby("target"):
+    for _, part in cells_.groupby("target"):
         values = part.droplevel("target")
         if "en" in values.index and len(values) > 1:
-            gaps.append(values["en"] - values.drop("en").mean())
+            gaps.append(values["en"] - _mean(values.drop("en")))
     return sum(gaps) / len(gaps) if gaps else None
 
 
-def _families(languages: pd.Series) -> dict[str, list[str]]:
+def _families(languages: Iterable[str]) -> dict[str, list[str]]:
     """The codes of each language family, by the family's name in snake case."""
     found: dict[str, list[str]] = {}
     for code in sorted(set(languages)):
         family = LANGUAGES[code].family.split(":")[0] if code in LANGUAGES else "unknown"
-        found.setdefault(family.lower().replace("-", "_").replace(" ", "_"), []).append(code)
+        found.setdefault(_snake(family), []).append(code)
     return dict(sorted(found.items()))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"\W+", "_", name.lower())
 
 
 # --- exports ----------------------------------------------------------------------------------------------------------
@@ -93,7 +113,7 @@ def _families(languages: pd.Series) -> dict[str, list[str]]:
 
 def to_csv(board: pd.DataFrame) -> str:
     """CSV with scores to two decimals; a cell that a spreadsheet would run as a formula is quoted as text."""
-    return _rounded(board).map(_harmless).to_csv(index=False, lineterminator="\n")
+    return csv_text(_rounded(board))
 
 
 def to_json(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
@@ -107,39 +127,37 @@ def to_markdown(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
     columns, lines = shown(board), []
     for record in board.to_dict("records"):
         lines.append("| " + " | ".join(_escape(text) for text in cells(record, board)) + " |")
-    notes = "\n".join(f"- {note}" for note in about["notes"])
+    notes = "\n".join(f"- {_escape(note)}" for note in about["notes"])
     head = f"| {' | '.join(_escape(c) for c in columns)} |\n|{'---|' * len(columns)}\n"
-    return f"# {about['title']}\n\n{head}" + "\n".join(lines) + f"\n\n{notes}\n"
+    return f"# {_escape(about['title'])}\n\n{head}" + "\n".join(lines) + f"\n\n{notes}\n"
 
 
 def shown(board: pd.DataFrame) -> list[str]:
     """The headings of the table people read."""
     varied = [c for c in ("method", "learning_rate") if len(board) and board[c].nunique() > 1]
     named = ["rank", "order", *varied, "score ↑", "worst language ↑", "gap to English ↓"]
-    return [*named, *(f"{target} ↑" for target in _targets(board)), "stages"]
+    return [*named, *(f"{target.removeprefix(TARGET)} ↑" for target in _targets(board)), "stages"]
 
 
 def cells(record: Mapping[str, Any], board: pd.DataFrame) -> list[str]:
-    """One candidate's cells under `shown`'s headings; the best of each column is in bold in Markdown only."""
-    score = f"{record['score']:.1f}"
-    if record["score_half_width"] is not None and not math.isnan(record["score_half_width"]):
-        score += f" ± {record['score_half_width']:.1f}"
-    gap = record["gap_to_english"]
+    """One candidate's cells under `shown`'s headings, empty where a figure is missing."""
     varied = [str(record[c]) for c in ("method", "learning_rate") if board[c].nunique() > 1]
+    worst = _figure(record["worst_language_score"])
+    half = _figure(record["score_half_width"])
     return [
-        str(record["rank"]), str(record["order"]), *varied, score,
-        f"{record['worst_language']} {record['worst_language_score']:.1f}",
-        "" if gap is None or math.isnan(gap) else f"{gap:.1f}",
-        *(f"{record[target]:.1f}" for target in _targets(board)), str(record["stage_cost"]),
+        _figure(record["rank"], 0), str(record["order"]), *varied,
+        _figure(record["score"]) + (f" ± {half}" if half else ""),
+        f"{record['worst_language']} {worst}" if worst else "", _figure(record["gap_to_english"]),
+        *(_figure(record[target]) for target in _targets(board)), _figure(record["stage_cost"], 0),
     ]  # fmt: skip
 
 
+def _figure(value: Any, digits: int = 1) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
+
+
 def _targets(board: pd.DataFrame) -> list[str]:
-    if not len(board):
-        return []
-    columns = list(board.columns)
-    start = columns.index("gap_to_english") + 1
-    return [c for c in columns[start:] if not c.startswith("family_") and c != "stage_cost"]
+    return [column for column in board.columns if column.startswith(TARGET)]
 
 
 def _rounded(board: pd.DataFrame) -> pd.DataFrame:
@@ -147,10 +165,6 @@ def _rounded(board: pd.DataFrame) -> pd.DataFrame:
     return board.round(dict.fromkeys(kept, 2))
 
 
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell
-
-
 def _escape(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.replace("*", "\\*").split())
+    """Text that Markdown shows as it is, on one line."""
+    return " ".join(re.sub(r"([\\|*`\[])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;")).split())

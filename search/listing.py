@@ -74,12 +74,13 @@ def _runs(out: Path) -> Rows:
     for path in sorted(out.glob("*/manifest.json")):
         try:
             manifest = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise Mistake(f"the manifest is no JSON: {error}", where=str(path)) from error
-        rows.append({
-            "run": str(path.parent), "status": manifest["status"], "candidates": manifest["candidates"],
-            "seconds": round(manifest["cost"]["seconds"]),
-        })  # fmt: skip
+            rows.append({
+                "run": str(path.parent), "status": manifest["status"], "candidates": manifest["candidates"],
+                "seconds": round(manifest["cost"]["seconds"]),
+            })  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            what = f"the manifest cannot be read: {type(error).__name__}: {error}"
+            raise Mistake(what, where=str(path), right="take the folder away, or another --out") from error
     return rows
 
 

@@ -190,15 +190,12 @@ class Planner:
             self._complete(name)
 
     def _label(self, candidate: Candidate, seed: int, stages: Iterable[Stage]) -> None:
-        """Readable names: a train stage by the order up to it, target stages and scores by order and target."""
-        prefixes = [str(prefix) for prefix in candidate.order.prefixes()]
-        for stage in stages:
-            order = prefixes.pop(0) if stage.kind == "train" and prefixes else str(candidate.order)
-            own = (stage.kind == "train" and order != str(candidate.order)) or (
-                stage.kind == "train" and stage.tasks == (candidate.order.groups[-1] if candidate.order.groups else ())
-            )
-            what = "" if own else f" | {stage.kind} {'+'.join(stage.tasks)}"
-            self.stages.setdefault(stage.key, (stage, f"{order}{what} #{seed}"))
+        """Readable names: an order's own stages by the order up to them, what follows by the order and what it is."""
+        prefixes = candidate.order.prefixes()
+        for number, stage in enumerate(stages):
+            after = f"{candidate.order} | {stage.kind} {'+'.join(stage.tasks)}"
+            label = str(prefixes[number]) if number < len(prefixes) else after
+            self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
 
     def _discard(self, key: str) -> None:
         """Take a stage that cannot be read out of the store, so that it is made again."""

@@ -104,7 +104,7 @@ class View:
                 f"{100 * score:.1f}",
                 str(roots),
             )
-        return Group(self._bar, running, best)
+        return Group(self._bar, running, title, best)
 
     def _elapsed(self) -> str:
         return _clock(time.monotonic() - self._start)

@@ -84,7 +84,7 @@ def selection_value(rows: Iterable[Row], objective: str) -> float | None:
 
 def csv_text(frame: pd.DataFrame) -> str:
     """CSV in which no cell is a formula to a spreadsheet: one that would be run as one begins with an apostrophe."""
-    return frame.map(_harmless).to_csv(index=False, lineterminator="\n")
+    return str(frame.map(_harmless).to_csv(index=False, lineterminator="\n"))
 
 
 def _harmless(cell: Any) -> Any:

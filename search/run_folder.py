@@ -1,4 +1,4 @@
-"""The run folder: every file written whole or not at all, everything in it made from the planner's state and the store."""
+"""The run folder: every file written whole or not at all, all of it made from the planner's state and the store."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
-from search.results import selection_value, table
-from trainables.bench import PREDICTIONS
+from search.results import csv_text, selection_value, table
 from trainables.errors import Mistake
+from trainables.stage import PREDICTIONS
 
 if TYPE_CHECKING:
     from search.planner import Planner
@@ -97,7 +97,7 @@ class RunFolder:
 
     def _table(self, name: str, rows: pd.DataFrame) -> None:
         self.write(f"{name}.parquet", _parquet(rows))
-        self.write(f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+        self.write(f"{name}.csv", csv_text(rows))
 
     def _predictions(self, planner: Planner) -> None:
         by_target: dict[str, list[pd.DataFrame]] = {}
@@ -135,10 +135,10 @@ def describe(study: Study) -> dict[str, Any]:
 
 def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:
     """The leaderboard's head on the terminal."""
-    grid = Table(title=about["title"], title_justify="left", box=None, pad_edge=False)
+    grid = Table(title=Text(about["title"]), title_justify="left", box=None, pad_edge=False)
     for heading in shown(board):
         left = heading in ("order", "method", "worst language ↑")
-        grid.add_column(heading, justify="left" if left else "right", overflow="fold")
+        grid.add_column(Text(heading), justify="left" if left else "right", overflow="fold")
     for record in board.head(most).to_dict("records"):
         grid.add_row(*(Text(cell) for cell in cells(record, board)))
     console.print(grid)
@@ -154,10 +154,11 @@ def show(path: str, console: Console) -> None:
     try:
         content = json.loads(file.read_text("utf-8"))
         board, about = pd.DataFrame(content["rows"]), {"title": content["title"], "notes": content["notes"]}
-    except (OSError, ValueError, KeyError) as error:
+        print_board(board, about, console, most=len(board))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
-        raise Mistake(f"there is no finished run: {error}", where=path, right=right) from error
-    print_board(board, about, console, most=len(board))
+        what = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise Mistake(f"leaderboard.json cannot be read: {what}", where=path, right=right) from error
 
 
 def _made(path: Path) -> bool:

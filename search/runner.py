@@ -90,11 +90,11 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     def _heard(self, trial_id: str, result: dict[str, Any]) -> None:
         self.workers.add(str(result["worker"]))
         path = self._paths.get(trial_id, [])
-        if result["kind"] != "hold" and path and path[0] == result["key"]:
+        if result["kind"] in ("train", "score") and path and path[0] == result["key"]:
             path.pop(0)
             self._planner.report(result)
-            if path and "error" not in result:
-                self._planner.running[path[0]] = str(result["worker"])
+        if path and "error" not in result:
+            self._planner.running[path[0]] = str(result["worker"])
         self._tick()
 
     def save(self, checkpoint_path: str) -> None:

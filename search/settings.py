@@ -183,7 +183,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise Mistake(f"the value of '{key}' is no YAML: {text}", where="--set") from error
+            raise Mistake(f"the value of '{key}' is no YAML: {text}", where=f"--set {key}") from error
         if isinstance(value, str):
             value = _number(value)
         *outer, last = key.split(".")
@@ -191,7 +191,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         for part in outer:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise Mistake(f"'{key}' goes below '{part}', which is a value", where="--set")
+                raise Mistake(f"'{key}' goes below '{part}', which is a value", where=f"--set {key}")
         inner[last] = value
     return content
 

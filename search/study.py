@@ -28,7 +28,7 @@ class Study:
     """The resolved study. Making one reads and checks all data; it starts nothing and writes nothing."""
 
     def __init__(self, settings: Settings, places: Mapping[str, str] | None = None) -> None:
-        """`places` says which flag or file set each key. Raises Mistake for whatever the settings ask that cannot be."""
+        """`places` says which flag or file set each key. Raises Mistake for whatever is asked that cannot be."""
         self.settings = settings
         self._places = places or {}
         self.intermediate = [load_task(name, self._place("intermediate")) for name in settings.intermediate]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,29 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no folder of published data at {folder} (set ORDER_SEARCH_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    from trainables.corpus import MiniCorpus
+    from trainables.tokenizer import train_tokenizer
+
+    return train_tokenizer(MiniCorpus().sentences(random.Random(0), 150), 900)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, tiny_tokenizer) -> str:
+    """The folder of a model of two layers, 32 wide; `initializer_range` about 1/√width, or it would hardly learn."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    folder = tmp_path_factory.mktemp("tiny")
+    config = XLMRobertaConfig(
+        vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=514, type_vocab_size=1, initializer_range=0.18,
+        bos_token_id=0, pad_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return str(folder)

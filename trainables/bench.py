@@ -24,12 +24,10 @@ from trainables.examples import Example
 from trainables.kinds import KINDS
 from trainables.kinds.base import Feature
 from trainables.models import Encoder, Weights
-from trainables.stage import Stage
+from trainables.stage import PREDICTIONS, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
 from trainables.tasks import Task
 from trainables.train import train
-
-WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.parquet"
 
 
 @dataclass(frozen=True)

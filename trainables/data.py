@@ -31,7 +31,8 @@ class DataSource:
         self._limit = limit
         self._cache: dict[tuple[str, Split], ByLanguage] = {}
         if self.folder and not self.folder.is_dir():
-            raise Mistake(f"there is no folder {data_dir}", where="--data-dir", right="a folder that holds the data sets")
+            right = "a folder that holds the data sets"
+            raise Mistake(f"there is no folder {data_dir}", where="--data-dir", right=right)
 
     def load(self, task: Task, split: Split, languages: Iterable[str] | None = None) -> ByLanguage:
         """The examples of a split by language, in the task's order of languages; all languages when None is given."""
@@ -150,7 +151,8 @@ def _check_mini(task: Task, example: Example) -> None:
     where = f"task {task.name}, key 'source.mini'"
     for role in ROLES[task.kind]:
         if not getattr(example, role):
-            raise Mistake(f"the mini suite's '{task.source.mini}' is no {task.kind} task: it has no {role}", where=where)
+            what = f"the mini suite's '{task.source.mini}' is no {task.kind} task: it has no {role}"
+            raise Mistake(what, where=where)
     _check_labels(task, example.tags or ([example.label] if example.label else []), where)
 
 

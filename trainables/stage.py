@@ -20,6 +20,10 @@ RECIPE = 1
 """Raised by hand whenever the training or scoring code changes what a stage computes."""
 
 
+WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.parquet"
+"""The blobs that a train stage and a score stage leave in the store."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One node of the stage tree.

@@ -68,9 +68,9 @@ class Task(Config):
 
     `train` names the task whose English training set a target is trained on: itself by default, another task (XNLI is
     trained on MNLI), or `none` for a target without training data. `fields` maps roles to the names of a row's fields;
-    `labels` lists the labels, and `label_values` maps a row's values to them. `language_codes` maps a set's own language
-    codes to ISO 639-1. `languages` are those scored by default, all that the data have when empty; `--languages` may
-    name any that the data have.
+    `labels` lists the labels, `label_values` maps a row's values to them. `language_codes` maps a set's own codes of
+    languages to ISO 639-1. `languages` are those scored by default, all that the data have where none is listed;
+    `--languages` may name any that the data have.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")

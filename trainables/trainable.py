@@ -34,6 +34,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
             _benches[place] = Bench(Workplace(**json.loads(place)))
         self._bench = _benches[place]
         self._path = [Stage.from_json(text) for text in json.loads(config["path"])]
+        self._begun = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial in the same process."""
@@ -45,6 +46,9 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         if not self._path:
             time.sleep(HOLD_SECONDS)
             return {"kind": "hold", "worker": self._bench.worker}
+        if not self._begun:  # tells at once which worker has the path
+            self._begun = True
+            return {"kind": "begin", "worker": self._bench.worker}
         stage = self._path.pop(0)
         about: dict[str, Any] = {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker}
         try:

@@ -1,4 +1,4 @@
-"""The published tasks of the suite xtreme: their files against the manifest's counts, and the hub's form of the rows."""
+"""The published tasks of the suite xtreme: their files against the manifest's counts, and the hub's form of rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from trainables.languages import LANGUAGES
 from trainables.tasks import Task, load_task
 
 TASKS = ["mnli", "qqp", "udpos", "xnli", "tatoeba"]
-XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh".split()
-UDPOS = "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
-TATOEBA = "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur vi zh".split()
+XTREME = {
+    "xnli": "ar bg de el en es fr hi ru sw th tr ur vi zh",
+    "udpos": "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh",
+    "tatoeba": (
+        "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur vi zh"
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +106,8 @@ def test_tatoeba_pairs_a_sentence_with_english(source):
 
 @pytest.mark.data
 def test_the_grid_is_xtremes_unless_other_languages_are_asked_for(data_dir):
-    grid = {name: sorted(codes) for name, codes in study(data_dir).grid.items()}
-    assert grid == {"xnli": XNLI, "udpos": UDPOS, "tatoeba": TATOEBA}
+    grid = study(data_dir).grid
+    assert {name: " ".join(sorted(codes)) for name, codes in grid.items()} == XTREME
     assert [len(codes) for codes in grid.values()] == [15, 33, 36]
     asked = study(data_dir, languages="pl,my,en,gla").grid
     assert asked == {"xnli": ["en", "my"], "udpos": ["en", "pl"], "tatoeba": ["gla", "pl"]}
@@ -212,9 +216,9 @@ def test_a_row_without_a_label_is_a_mistake(hub):
     kinds = {"premise": TEXT, "hypothesis": TEXT, "label": datasets.ClassLabel(names=NLI_NAMES)}
     features = datasets.Features({**kinds, "idx": datasets.Value("int32")})
     hub["nyu-mll/glue", "mnli", "train"] = datasets.Dataset.from_dict(rows, features)
-    with pytest.raises(Mistake, match=r"unknown label '-1'.*hub nyu-mll/glue, row 1") as caught:
+    with pytest.raises(Mistake, match="unknown label '-1' for task 'mnli'") as caught:
         DataSource().training(load_task("mnli", ""))
-    assert "mnli" in str(caught.value)
+    assert "hub nyu-mll/glue, row 1" in str(caught.value)
 
 
 def test_xnli_from_the_hub_is_parallel_by_row(hub):
@@ -248,7 +252,7 @@ def test_udpos_from_the_hub_has_a_configuration_a_language(hub):
     assert list(found) == task.languages
     assert found["fa"] == [Example("1", "fa", words=("fa", "b"), tags=("NOUN", "NOUN"))]
     assert [example.words for example in source.training(task)] == [("trained",)]
-    assert sorted(task.source.hub.configs) == UDPOS
+    assert " ".join(sorted(task.source.hub.configs)) == XTREME["udpos"]
 
 
 def test_tatoeba_from_the_hub(hub):
@@ -268,5 +272,5 @@ def test_a_hub_out_of_reach_is_a_mistake(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(Mistake, match=r"no route.*udpos.English.*--data-dir"):
+    with pytest.raises(Mistake, match=r"(?s)no route.*udpos.English.*--data-dir"):
         DataSource().training(load_task("udpos", ""))
