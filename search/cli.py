@@ -91,7 +91,7 @@ def run_parser() -> Parser:
     what.add_argument("--model", help="micro, a folder, or a hub id such as FacebookAI/xlm-roberta-base (the suite's)")
     what.add_argument("--method", help="tuning methods, separated by commas (full)")
     what.add_argument("--targets", help="target tasks, separated by commas (the suite's)")
-    what.add_argument("--languages", help="test languages, separated by commas (all that the data have)")
+    what.add_argument("--languages", help="test languages, separated by commas (those the tasks list)")
     what.add_argument("--strategy", help="who proposes candidates (exhaustive)")
     what.add_argument("--candidates", type=_count, help="candidates at most (all that the strategy has)")
     what.add_argument("--seeds", type=_count, help="root seeds: independent repetitions of each candidate (2)")

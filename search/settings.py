@@ -50,7 +50,7 @@ class Settings(Config):
     suite: str = Field("mini", description="the tasks to choose from: a name of configs/suites or a file")
     intermediate: list[str] = Field(default_factory=list, description="intermediate tasks (default: the suite's)")
     targets: list[str] = Field(default_factory=list, description="target tasks (default: the suite's)")
-    languages: list[str] = Field(default_factory=list, description="test languages (default: all the data have)")
+    languages: list[str] = Field(default_factory=list, description="test languages (default: those the tasks list)")
     orders: OrderSettings = Field(default_factory=lambda: OrderSettings.model_validate({}))
     model: str = Field("micro", description="micro, a folder, or a hub id")
     method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")

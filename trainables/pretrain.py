@@ -230,7 +230,8 @@ def pretrain(
         corpus.advance(step / steps)
         losses = model(**batches.next())
         optimizer.zero_grad(set_to_none=True)
-        total = losses["sense"] + losses["mlm"] + 2 * losses["relation"] + 4 * losses["changed"] + losses.get("translation", 0.0)
+        total = losses["mlm"] + losses["sense"] + 2 * losses["relation"] + 4 * losses["changed"]
+        total = total + losses.get("translation", 0.0)
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -28,13 +28,13 @@ STUDY = [
 RESULT = ["candidate", "seed", "target", "language", "portion", "metric", "value", "n", "stderr"]
 
 
-def command(model: Path, *more: str) -> list[str]:
-    return [sys.executable, str(ROOT / "search" / "run.py"), *STUDY, "--model", str(model), *more]
+def command(*more: str) -> list[str]:
+    return [sys.executable, str(ROOT / "search" / "run.py"), *STUDY, *more]
 
 
-def finish(model: Path, cwd: Path, *more: str) -> Path:
+def finish(cwd: Path, *more: str) -> Path:
     """Run to the end; the newest run folder."""
-    done = subprocess.run(command(model, *more), cwd=cwd, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command(*more), cwd=cwd, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return max((cwd / "runs").glob("orders-*"), key=lambda path: (path.stat().st_mtime, path.name))
 
@@ -48,9 +48,9 @@ def manifest(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One undisturbed run on two workers."""
-    return finish(tiny_model, tmp_path_factory.mktemp("undisturbed"), "--max-concurrent", "2")
+    return finish(tmp_path_factory.mktemp("undisturbed"), "--max-concurrent", "2")
 
 
 def test_every_distinct_stage_is_run_once(finished: Path) -> None:
@@ -87,8 +87,8 @@ def test_predictions_give_the_scores(finished: Path) -> None:
     assert (means - xnli.value).abs().max() < 1e-12
 
 
-def test_the_same_command_again_trains_nothing(finished: Path, tiny_model: Path) -> None:
-    again = finish(tiny_model, finished.parent.parent, "--max-concurrent", "2")
+def test_the_same_command_again_trains_nothing(finished: Path) -> None:
+    again = finish(finished.parent.parent, "--max-concurrent", "2")
     assert again != finished
     told = manifest(again)
     assert told["cost"]["stages_executed"] == 0
@@ -97,7 +97,7 @@ def test_the_same_command_again_trains_nothing(finished: Path, tiny_model: Path)
         assert (again / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_the_run_folder_repeats_the_run(finished: Path, tiny_model: Path) -> None:
+def test_the_run_folder_repeats_the_run(finished: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "search" / "run.py"), "--space", str(finished / "config.yaml")],
         cwd=finished.parent.parent, capture_output=True, text=True, timeout=300,
@@ -107,8 +107,8 @@ def test_the_run_folder_repeats_the_run(finished: Path, tiny_model: Path) -> Non
     assert (again / "leaderboard.csv").read_bytes() == (finished / "leaderboard.csv").read_bytes()
 
 
-def test_one_worker_gives_the_same_bits(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
-    alone = finish(tiny_model, tmp_path, "--max-concurrent", "1")
+def test_one_worker_gives_the_same_bits(finished: Path, tmp_path: Path) -> None:
+    alone = finish(tmp_path, "--max-concurrent", "1")
     pd.testing.assert_frame_equal(scores(alone), scores(finished), check_exact=True)
     first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
     assert first.keys() == second.keys()
@@ -119,9 +119,9 @@ def test_one_worker_gives_the_same_bits(finished: Path, tiny_model: Path, tmp_pa
                 assert blobs[0][name]["sha256"] == blobs[1][name]["sha256"]
 
 
-def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tmp_path: Path) -> None:
     alone = finish(
-        tiny_model, tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]"
+        tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]"
     )
     tree = scores(finished)
     own = scores(alone)
@@ -135,12 +135,12 @@ def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tiny_model:
         assert first.blob(key, "weights.safetensors") == second.blob(key, "weights.safetensors")
 
 
-def killed_runs(model: Path, cwd: Path, kills: int, seed: int, longest: float) -> tuple[Path, int]:
+def killed_runs(cwd: Path, kills: int, seed: int, longest: float) -> tuple[Path, int]:
     """Kill the driver at random moments, start again at once each time, then run to the end; kills that hit."""
     rng, hits = random.Random(seed), 0
     for _ in range(kills):
         process = subprocess.Popen(
-            command(model, "--max-concurrent", "2"), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command("--max-concurrent", "2"), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
         time.sleep(rng.uniform(2.0, longest))
@@ -148,7 +148,7 @@ def killed_runs(model: Path, cwd: Path, kills: int, seed: int, longest: float) -
             os.kill(process.pid, signal.SIGKILL)
             hits += 1
         process.wait()
-    return finish(model, cwd, "--max-concurrent", "2"), hits
+    return finish(cwd, "--max-concurrent", "2"), hits
 
 
 def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
@@ -160,14 +160,14 @@ def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
     assert distinct <= trainings <= distinct + 2 * hits
 
 
-def test_killed_twice_the_result_is_the_same(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
-    folder, hits = killed_runs(tiny_model, tmp_path, kills=2, seed=5, longest=25.0)
+def test_killed_twice_the_result_is_the_same(finished: Path, tmp_path: Path) -> None:
+    folder, hits = killed_runs(tmp_path, kills=2, seed=5, longest=25.0)
     assert hits
     check_after_kills(folder, finished, hits)
 
 
 @pytest.mark.slow
-def test_killed_ten_times_the_result_is_the_same(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
-    folder, hits = killed_runs(tiny_model, tmp_path, kills=10, seed=11, longest=30.0)
+def test_killed_ten_times_the_result_is_the_same(finished: Path, tmp_path: Path) -> None:
+    folder, hits = killed_runs(tmp_path, kills=10, seed=11, longest=30.0)
     assert hits
     check_after_kills(folder, finished, hits)
