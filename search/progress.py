@@ -92,9 +92,8 @@ class View:
             running.add_row(
                 Text("running", "cyan"), Text(planner.stages[key][1]), Text(f"on {worker}" if worker else "", "dim")
             )
-        best = Table(
-            title="best orders so far (zero-shot, mean over targets and languages)", title_justify="left", box=None
-        )
+        title = Text("best orders so far (zero-shot, mean over targets and languages)", "bold")
+        best = Table(box=None, pad_edge=False)
         for heading in ("", "order", "score", "roots"):
             best.add_column(heading, justify="right" if heading in ("score", "roots") else "left")
         for place, (candidate, score, roots) in enumerate(planner.standings()[:SHOWN], 1):

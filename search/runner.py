@@ -32,11 +32,11 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+import ray
+from ray import tune
+from ray.tune.search import Searcher
 
-from trainables.trainable import StagePath  # noqa: E402
+from trainables.trainable import StagePath
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,10 +61,10 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 
     # --- Searcher ------------------------------------------------------------------------------------------------------
 
-    def suggest(self, trial_id: str) -> dict[str, str] | str:
-        """The next trial's configuration: a path, a hold, or FINISHED."""
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's configuration: a path, a hold, or FINISHED (a text, which Tune's own annotation omits)."""
         if self._planner.finished:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         path = self._planner.take()
         self._paths[trial_id] = [stage.key for stage in path]
         if path:
@@ -119,7 +119,10 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 def run(study: Study, planner: Planner, view: View) -> dict[str, Any]:
     """Run everything the planner has; facts about the run: slots and worker process starts. Ray is stopped afterwards."""
     settings = study.settings
-    with _ray(settings.address, settings.max_concurrent), tempfile.TemporaryDirectory(prefix="order-search-") as scratch:
+    with (
+        _ray(settings.address, settings.max_concurrent),
+        tempfile.TemporaryDirectory(prefix="order-search-") as scratch,
+    ):
         slots = _slots(study)
         view.watch(planner, slots)
         runner = Runner(planner, study.workplace(), view.tick)
@@ -159,7 +162,7 @@ def _ray(address: str | None, slots: int | None) -> Iterator[None]:
 
 def _slots(study: Study) -> int:
     """How many trials run at once: what the cluster's resources allow, or fewer where it was asked."""
-    settings, available = study.settings, ray.cluster_resources()
+    settings, available = study.settings, ray.cluster_resources()  # type: ignore[no-untyped-call]
     slots = int(available.get("CPU", 1) // settings.cpus_per_trial)
     if settings.gpus_per_trial:
         slots = min(slots, int(available.get("GPU", 0) / settings.gpus_per_trial))

@@ -73,7 +73,9 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
     )
     path = escape(str(folder.path))
     console.print(f"\n[bold]{path}/[/] leaderboard.(csv|md|json) scores.(parquet|csv) manifest.json config.yaml …")
-    console.print(f"next:  order-search show {path}\n       order-search run --space {path}/config.yaml   repeats this run")
+    console.print(
+        f"next:  order-search show {path}\n       order-search run --space {path}/config.yaml   repeats this run"
+    )
     for name, reason in planner.failed.items():
         console.print(f"[red]failed[/] {escape(name)}: {escape(reason)}")
     return 0 if finished and not planner.failed else 1

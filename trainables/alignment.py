@@ -1,4 +1,4 @@
-"""Which words translate which, learned from parallel text: IBM model 1 (Brown et al. 1993, Computational Linguistics)."""
+"""Which words translate which, learned from parallel text: IBM model 1 (Brown et al. 1993, CL 19:2)."""
 
 from __future__ import annotations
 

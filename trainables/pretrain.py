@@ -1,10 +1,14 @@
 """Pretrain a small multilingual encoder: `python -m trainables.pretrain --suite mini --size micro --out DIR`.
 
-XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages: masked
-words of both (translation language modelling, arXiv 1901.07291), which words of the second say something else than the
-first (as translation replaced token detection does, arXiv 2106.16138), the sense of each word, which its translations
-share, and from `<s>` the relation of the two (a retelling, or what was changed). Every few steps translations apart from each other are brought together against all
-others of the batch (InfoNCE on mean-pooled states). Word embeddings start aligned through a bilingual lexicon.
+XLM-R's architecture and files, made from text at hand. Each step learns from sentence pairs in two languages:
+
+- masked words of both (translation language modelling, arXiv 1901.07291);
+- which words of the second say something else than the first (as translation replaced token detection, 2106.16138);
+- the sense of each word, which its translations share;
+- from `<s>` the relation of the two: a retelling, or what was changed.
+
+Every few steps translations apart from each other are brought together against all others of the batch (InfoNCE on
+mean-pooled states). Word embeddings start aligned through a bilingual lexicon.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ class Pretraining(nn.Module):
 
     def __init__(self, config: XLMRobertaConfig, relations: int, senses: int) -> None:
         super().__init__()
-        self.mlm = XLMRobertaForMaskedLM(config)
+        self.mlm = XLMRobertaForMaskedLM(config)  # type: ignore[no-untyped-call]
         self.sense = nn.Linear(config.hidden_size, senses)
         self.changed = nn.Linear(config.hidden_size, 1)
         self.relation = nn.Sequential(
@@ -66,7 +70,12 @@ class Pretraining(nn.Module):
         )
 
     def forward(
-        self, pairs: BatchEncoding, labels: Tensor, relations: Tensor, changed: Tensor, senses: Tensor,
+        self,
+        pairs: BatchEncoding,
+        labels: Tensor,
+        relations: Tensor,
+        changed: Tensor,
+        senses: Tensor,
         texts: BatchEncoding | None = None,
     ) -> dict[str, Tensor]:
         """The losses of a step; `texts`, if any, holds the first sides of all translations, then the second sides."""
@@ -98,7 +107,9 @@ class Pretraining(nn.Module):
 class Batches:
     """Endless batches of a corpus; a function of the seed alone."""
 
-    def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, size: int, max_length: int, seed: int) -> None:
+    def __init__(
+        self, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, size: int, max_length: int, seed: int
+    ) -> None:
         self._corpus, self._tokenizer, self._size, self._max_length = corpus, tokenizer, size, max_length
         self._rng = random.Random(f"pretrain {seed}")
         self._torch_rng = torch.Generator().manual_seed(seed)
@@ -132,10 +143,11 @@ class Batches:
         return batches
 
     def _encode(self, first: Sequence[str], second: Sequence[str] | None = None) -> BatchEncoding:
-        return self._tokenizer(
+        encoded: BatchEncoding = self._tokenizer(
             list(first), list(second) if second else None, padding=True, truncation="longest_first",
             max_length=self._max_length, return_tensors="pt", return_offsets_mapping=bool(second),
         )  # fmt: skip
+        return encoded
 
     def _word_labels(self, encoded: BatchEncoding, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
         """For each token: whether it says something else than the first text (1, 0; -100 outside the second), and the
@@ -170,7 +182,9 @@ class Batches:
         return labels
 
 
-def align_embeddings(embeddings: Tensor, lexicon: dict[str, list[str]], tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+def align_embeddings(
+    embeddings: Tensor, lexicon: dict[str, list[str]], tokenizer: PreTrainedTokenizerBase, seed: int
+) -> None:
     """Start the pieces of words that mean the same from one shared vector each (mean over the words they occur in)."""
     generator = torch.Generator().manual_seed(seed)
     scale = float(embeddings[5:].std())
@@ -193,7 +207,8 @@ def match_alike(model: XLMRobertaForMaskedLM) -> None:
     With embeddings that start aligned, a word thus finds its translation from the first step; attention that starts
     uniform stays so for thousands of steps at this width.
     """
-    for layer in model.roberta.encoder.layer:
+    layers: Any = model.roberta.encoder.layer
+    for layer in layers:
         attention = layer.attention.self
         half = attention.all_head_size // 2
         attention.key.weight[:half] = attention.query.weight[:half]
@@ -209,7 +224,7 @@ def pretrain(
     rng = random.Random(f"tokenizer {seed}")
     tokenizer = train_tokenizer(corpus.sentences(rng, 30_000), size.vocabulary)
     torch.manual_seed(seed)
-    config = XLMRobertaConfig(
+    config = XLMRobertaConfig(  # type: ignore[no-untyped-call]
         vocab_size=len(tokenizer), hidden_size=size.width, num_hidden_layers=size.layers,
         num_attention_heads=size.heads, intermediate_size=size.inner, max_position_embeddings=514,
         type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2, layer_norm_eps=1e-5,
@@ -249,15 +264,13 @@ def pretrain(
 
 @torch.no_grad()
 def held_out(
-    model: Pretraining, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, batch: int, max_length: int, rounds: int = 20
+    model: Pretraining, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, batch: int, max_length: int
 ) -> dict[str, float]:
     """Mean losses and accuracies over fresh pairs of the same corpus."""
     model.eval()
     batches = Batches(corpus, tokenizer, batch, max_length, seed=10**6)
-    rows = [model(**batches.next()) for _ in range(rounds)]
-    return {
-        name: round(float(torch.stack([row[name] for row in rows if name in row]).mean()), 4) for name in rows[-1]
-    }
+    rows = [model(**batches.next()) for _ in range(20)]
+    return {name: round(float(torch.stack([row[name] for row in rows if name in row]).mean()), 4) for name in rows[-1]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

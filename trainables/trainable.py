@@ -42,7 +42,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the path's next stage; a result with the outcome, or with `error` and `fatal` (no use in trying again)."""
+        """Run the path's next stage; its outcome, or `error` and `fatal` (no use in trying again)."""
         if not self._path:
             time.sleep(HOLD_SECONDS)
             return {"kind": "hold", "worker": self._bench.worker}
@@ -64,5 +64,5 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the store holds all there is."""
 
-    def load_checkpoint(self, checkpoint_dir: str | None) -> None:
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing, likewise."""

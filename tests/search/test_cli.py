@@ -19,11 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "search" / "run.py"
 HEAVY = ("torch", "ray", "pandas", "textattack", "transformers", "datasets", "pyarrow", "scipy", "numpy")
 
-CONTRACT = (
-    "--space --suite --objective --model --method --strategy --candidates --seeds --targets --languages "
-    "--perturbations --data-dir --out --store --address --gpus-per-trial --cpus-per-trial --max-concurrent --limit "
-    "--set --dry-run --tracker --debug"
-).split()
+CONTRACT = ["--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets", "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial", "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug"]
 """DESIGN.md's flags."""
 
 LATER = {"--perturbations", "--tracker"}

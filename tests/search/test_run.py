@@ -120,9 +120,7 @@ def test_one_worker_gives_the_same_bits(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tmp_path: Path) -> None:
-    alone = finish(
-        tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]"
-    )
+    alone = finish(tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]")
     tree = scores(finished)
     own = scores(alone)
     shared = tree[tree.candidate.isin(own.candidate.unique())].reset_index(drop=True)
