@@ -144,9 +144,11 @@ def cells(record: Mapping[str, Any], board: pd.DataFrame) -> list[str]:
     varied = [str(record[c]) for c in ("method", "learning_rate") if board[c].nunique() > 1]
     worst = _figure(record["worst_language_score"])
     half = _figure(record["score_half_width"])
+    roots = board.seeds.max()
+    partial = f" ({record['seeds']} of {roots} roots)" if 0 < record["seeds"] < roots else ""
     return [
         _figure(record["rank"], 0), str(record["order"]), *varied,
-        _figure(record["score"]) + (f" ± {half}" if half else ""),
+        _figure(record["score"]) + (f" ± {half}" if half else "") + partial,
         f"{record['worst_language']} {worst}" if worst else "", _figure(record["gap_to_english"]),
         *(_figure(record[target]) for target in _targets(board)), _figure(record["stage_cost"], 0),
     ]  # fmt: skip

@@ -88,7 +88,10 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    if not isinstance(cell, str):
+        return cell
+    # The csv module leaves a lone carriage return unquoted, which its own reader then refuses.
+    return ("'" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else "") + cell.replace("\r", " ")
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:

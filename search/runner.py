@@ -59,7 +59,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         """Itself: there is one planner."""
         return self
 
-    # --- Searcher ------------------------------------------------------------------------------------------------------
+    # --- Searcher -----------------------------------------------------------------------------------------------------
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration: a path, a hold, or FINISHED (a text, which Tune's own annotation omits)."""
@@ -103,7 +103,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, likewise."""
 
-    # --- Stopper -------------------------------------------------------------------------------------------------------
+    # --- Stopper ------------------------------------------------------------------------------------------------------
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """End a hold as soon as something is ready or nothing is left."""
@@ -117,7 +117,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 
 
 def run(study: Study, planner: Planner, view: View) -> dict[str, Any]:
-    """Run everything the planner has; facts about the run: slots and worker process starts. Ray is stopped afterwards."""
+    """Run everything the planner has; facts about the run: slots and worker process starts. Ray is stopped then."""
     settings = study.settings
     with (
         _ray(settings.address, settings.max_concurrent),

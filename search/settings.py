@@ -197,9 +197,9 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
 
 
 def _number(text: str) -> str | float:
-    """`1e-3` is a number to people, a text to YAML 1.1."""
+    """`1e-3` is a number to people, a text to YAML 1.1; `nan` and `inf` are words to both."""
     try:
-        return float(text)
+        return float(text) if text[-1:].isdecimal() else text
     except ValueError:
         return text
 

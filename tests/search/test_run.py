@@ -112,7 +112,7 @@ def test_one_worker_gives_the_same_bits(finished: Path, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(scores(alone), scores(finished), check_exact=True)
     first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
     assert first.keys() == second.keys()
-    for key in first.keys():
+    for key in sorted(first.keys()):
         blobs = [store.record(key)["blobs"] for store in (first, second)]
         for name in blobs[0]:
             if name.startswith("weights"):
@@ -127,7 +127,7 @@ def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tmp_path: P
     assert len(own)
     pd.testing.assert_frame_equal(own, shared, check_exact=True)
     first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
-    trained = [key for key in second.keys() if second.record(key)["stage"]["kind"] == "train"]
+    trained = [key for key in sorted(second.keys()) if second.record(key)["stage"]["kind"] == "train"]
     assert len(trained) == 4
     for key in trained:
         assert first.blob(key, "weights.safetensors") == second.blob(key, "weights.safetensors")
@@ -153,7 +153,7 @@ def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
     pd.testing.assert_frame_equal(scores(folder), scores(undisturbed), check_exact=True)
     assert (folder / "leaderboard.csv").read_bytes() == (undisturbed / "leaderboard.csv").read_bytes()
     store = Store(str(folder.parent / "store"))
-    distinct = sum(store.record(key)["stage"]["kind"] == "train" for key in store.keys())
+    distinct = sum(store.record(key)["stage"]["kind"] == "train" for key in sorted(store.keys()))
     trainings = sum(about["kind"] == "train" for _, about in store.attempts())
     assert distinct <= trainings <= distinct + 2 * hits
 

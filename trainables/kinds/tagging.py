@@ -1,4 +1,4 @@
-"""Token tagging: one tag a word, read from the first piece that spells some of it; no word of a long text is dropped."""
+"""Token tagging: one tag a word, read from the first piece that spells some of it; no word is dropped."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from trainables.examples import Example, Split
 from trainables.mini import meaning
-from trainables.mini.grammar import language_codes
+from trainables.mini.grammar import Sentence, language_codes
 from trainables.mini.meaning import Fact, Saying
 
 SIZES: dict[str, dict[Split, int]] = {
@@ -61,7 +61,8 @@ def _say(task: str, name: str, item: Item, code: str) -> Example:
     first = item.first.sentence(code)
     match task:
         case "pos":
-            return Example(name, code, words=first.tokens, tags=first.tags)
+            words, tags = _shuffled(name, first) if name.startswith("train") else (first.tokens, first.tags)
+            return Example(name, code, words=words, tags=tags)
         case "roles":
             return Example(name, code, words=first.tokens, tags=_bio(first.roles))
         case "translations":
@@ -69,6 +70,22 @@ def _say(task: str, name: str, item: Item, code: str) -> Example:
         case _:
             pair = item.second.sentence(code).text if item.second else None
             return Example(name, code, text=first.text, pair=pair, label=item.label)
+
+
+def _shuffled(name: str, sentence: Sentence) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Every other training sentence as a list of its words in any order, in lower case but for names.
+
+    A tagger that learns from English word order alone (the first word is an article or a name) says little of other
+    languages; treebanks have headings and lists too.
+    """
+    rng = random.Random(f"word list {name}")
+    if rng.random() < 0.5:
+        return sentence.tokens, sentence.tags
+    rows = [(w if t == "PROPN" else w.lower(), t) for w, t in zip(sentence.tokens, sentence.tags, strict=True)]
+    words, tags = zip(*rng.sample(rows, len(rows)), strict=True)
+    if rng.random() < 0.5:
+        words = (words[0][0].upper() + words[0][1:], *words[1:])
+    return words, tags
 
 
 def _bio(roles: tuple[str, ...]) -> tuple[str, ...]:

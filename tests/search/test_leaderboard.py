@@ -1,0 +1,324 @@
+"""The leaderboard: its figures by hand, ranks, missing cells, and exports that are safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.run_folder import print_board, show
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "leaderboard.md"
+ABOUT = {"title": "Task orders on mini", "notes": ["score: mean over targets", "one root | two roots"]}
+
+
+def scores(values, **changed):
+    """The long table from {order: [{target: {language: percent}} for each root]}."""
+    rows = []
+    for order, roots in values.items():
+        for seed, targets in enumerate(roots):
+            for target, languages in (targets or {}).items():
+                for language, value in languages.items():
+                    rows.append({
+                        "candidate": f"{order} full 0.001", "order": order, "method": "full", "learning_rate": 1e-3,
+                        "seed": seed, "target": target, "language": language, "portion": "test",
+                        "perturbation": "none", "severity": 0, "metric": "accuracy", "value": value / 100, "n": 100,
+                        "stderr": 0.01, **changed,
+                    })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def board_of(values, cost=None):
+    return leaderboard(scores(values), cost or {}, "test")
+
+
+def row_of(board, order):
+    return board[board.order == order].iloc[0]
+
+
+TWO = {
+    "none": [{"xnli": {"en": 60, "de": 50, "sw": 40}, "tatoeba": {"de": 30, "sw": 10}}] * 2,
+    "a": [
+        {"xnli": {"en": 70, "de": 60, "sw": 50}, "tatoeba": {"de": 50, "sw": 30}},
+        {"xnli": {"en": 80, "de": 70, "sw": 60}, "tatoeba": {"de": 60, "sw": 40}},
+    ],
+    "a>b": [{"xnli": {"en": 72, "de": 66, "sw": 60}, "tatoeba": {"de": 42, "sw": 38}}] * 2,
+}
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_figures_by_hand():
+    board = board_of(TWO, {"none full 0.001": 1, "a full 0.001": 2, "a>b full 0.001": 3})
+    assert board.order.to_list() == ["a", "a>b", "none"]
+    assert board["rank"].to_list() == [1, 2, 3]
+    row = row_of(board, "a")
+    assert row.score == pytest.approx(((60 + 40) / 2 + (70 + 50) / 2) / 2)
+    assert (row.target_xnli, row.target_tatoeba) == (pytest.approx(65), pytest.approx(45))
+    assert row.worst_language == "sw"
+    assert row.worst_language_score == pytest.approx((55 + 35) / 2)  # the mean over targets of the mean over roots
+    assert row.gap_to_english == pytest.approx(75 - (65 + 55) / 2)  # targets that have English alone
+    assert row.family_indo_european == pytest.approx(((75 + 65) / 2 + 55) / 2)  # English and German, then German
+    assert row.family_niger_congo == pytest.approx((55 + 35) / 2)
+    assert (row.stage_cost, row.seeds, row.method, row.learning_rate) == (2, 2, "full", 1e-3)
+
+
+def test_two_roots_have_no_interval():
+    assert board_of(TWO).score_half_width.isna().all()
+
+
+@pytest.mark.parametrize("values", [[50, 60, 70], [50.5, 51, 49, 52], [40, 40, 40]])
+def test_the_half_width_is_scipys(values):
+    board = board_of({"a": [{"x": {"de": value}} for value in values]})
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=board.score[0], scale=stats.sem(values) or 1e-300)
+    assert board.score_half_width[0] == pytest.approx((high - low) / 2)
+
+
+def test_ties_share_a_rank():
+    values = {"a": [{"x": {"de": 50}}], "b": [{"x": {"de": 70}}], "c": [{"x": {"de": 70}}], "d": [{"x": {"de": 60}}]}
+    board = board_of(values)
+    assert list(zip(board.order, board["rank"], strict=True)) == [("b", 1), ("c", 1), ("d", 3), ("a", 4)]
+
+
+def test_ties_in_other_orders_of_adding():
+    board = board_of({
+        "a": [{"x": {"de": 10}}, {"x": {"de": 20}}, {"x": {"de": 30}}],
+        "b": [{"x": {"de": 30}}, {"x": {"de": 10}}, {"x": {"de": 20}}],
+        "c": [{"x": {"de": 20}}, {"x": {"de": 30}}, {"x": {"de": 10}}],
+    })  # fmt: skip
+    assert board["rank"].to_list() == [1, 1, 1]
+    assert board.order.to_list() == ["a", "b", "c"]  # as they were proposed
+
+
+def test_the_worst_language_of_a_tie_is_the_first():
+    assert board_of({"a": [{"x": {"sw": 50, "de": 50, "en": 60}}]}).worst_language[0] == "de"
+
+
+def test_no_gap_without_english_or_without_others():
+    assert board_of({"a": [{"x": {"de": 50, "sw": 40}}]}).gap_to_english.isna().all()
+    assert board_of({"a": [{"x": {"en": 50}}]}).gap_to_english.isna().all()
+
+
+def test_only_the_portion_the_primary_metric_and_clean_rows_count():
+    main = scores(TWO)
+    other = [scores(TWO, **changed).assign(value=0.0) for changed in (
+        {"portion": "dev"}, {"metric": "exact_match"}, {"perturbation": "typos"},
+    )]  # fmt: skip
+    pd.testing.assert_frame_equal(leaderboard(pd.concat([main, *other]), {}, "test"), leaderboard(main, {}, "test"))
+
+
+def test_a_language_of_no_known_family():
+    assert "family_unknown" in board_of({"a": [{"x": {"qqq": 50}}]}).columns
+
+
+def test_columns_are_snake_case():
+    board = board_of({"a": [{"mini-xnli": {"en": 50, "sw": 40}, "ud.pos_2": {"th": 30}}]})
+    assert all(re.fullmatch(r"[a-z0-9_]+", column) for column in board.columns)
+    assert [column for column in board.columns if column.startswith("target_")] == ["target_mini_xnli", "target_ud_pos_2"]
+    assert list(board.columns)[:7] == [
+        "rank", "order", "method", "learning_rate", "seeds", "score", "score_half_width",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["score", "rank", "order", "family_x", "seeds", "stage_cost"])
+def test_a_target_named_like_a_column(target):
+    board = board_of({"a": [{target: {"de": 50}}], "b": [{target: {"de": 60}}]})
+    assert board.columns.is_unique
+    assert board.order.to_list() == ["b", "a"]
+    assert board[f"target_{target}"].to_list() == pytest.approx([60, 50])
+
+
+def test_nothing_scored():
+    assert len(leaderboard(scores(TWO, portion="dev"), {}, "test")) == 0
+    assert to_csv(pd.DataFrame()) == "\n"
+    assert json.loads(to_json(pd.DataFrame(), ABOUT))["rows"] == []
+    assert "Task orders" in to_markdown(pd.DataFrame(), ABOUT)
+
+
+# --- missing cells: nobody wins by skipping -----------------------------------------------------------------------------
+
+
+def missing(**changed):
+    values = {**TWO, **changed}
+    return board_of(values)
+
+
+@pytest.mark.parametrize("without", [
+    {"xnli": {"en": 99, "de": 99, "sw": 99}},
+    {"xnli": {"en": 99, "de": 99}, "tatoeba": {"de": 99, "sw": 99}},
+])  # fmt: skip
+def test_a_missing_target_or_language_has_no_mean(without):
+    board = missing(c=[without] * 2)
+    assert board.order.to_list() == ["a", "a>b", "none", "c"]
+    row = row_of(board, "c")
+    assert pd.isna(row["rank"])
+    assert pd.isna(row.score)
+    assert pd.isna(row.worst_language_score)
+    assert row.worst_language is None or pd.isna(row.worst_language)
+    assert board["rank"].to_list()[:3] == [1, 2, 3]
+
+
+def test_what_is_whole_is_shown():
+    row = row_of(missing(c=[{"xnli": {"en": 99, "de": 98, "sw": 97}, "tatoeba": {"de": 90}}] * 2), "c")
+    assert row.target_xnli == pytest.approx(98)
+    assert row.gap_to_english == pytest.approx(99 - 97.5)
+    assert pd.isna(row.target_tatoeba)
+    assert row.family_indo_european == pytest.approx(((99 + 98) / 2 + 90) / 2)
+    assert pd.isna(row.family_niger_congo)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_missing_root_has_no_rank(lost):
+    """It may be the root that went badly; what it has is shown, below all that have every root."""
+    high = {"xnli": {"en": 99, "de": 99, "sw": 99}, "tatoeba": {"de": 99, "sw": 99}}
+    board = missing(c=[None, high] if lost == 0 else [high, None])
+    assert board.order.to_list() == ["a", "a>b", "none", "c"]
+    row = row_of(board, "c")
+    assert pd.isna(row["rank"])
+    assert (row.seeds, row.score) == (1, pytest.approx(99))
+
+
+def test_other_roots_missing_for_each():
+    board = board_of({"a": [{"x": {"de": 50}}, None], "b": [None, {"x": {"de": 60}}]})
+    assert board["rank"].isna().all()
+    assert board.order.to_list() == ["b", "a"]
+
+
+def test_a_root_that_is_only_half_there_is_left_out():
+    whole = {"x": {"de": 50, "sw": 40}}
+    board = board_of({"a": [whole, whole], "b": [whole, {"x": {"de": 99}}]})
+    row = row_of(board, "b")
+    assert pd.isna(row["rank"])
+    assert (row.seeds, row.score) == (1, pytest.approx(45))
+
+
+def test_missing_figures_are_empty_everywhere(tmp_path):
+    board = missing(c=[{"xnli": {"en": 99, "de": 99, "sw": 99}}] * 2)
+    last = list(csv.DictReader(io.StringIO(to_csv(board))))[-1]
+    assert (last["order"], last["rank"], last["score"], last["target_tatoeba"]) == ("c", "", "", "")
+    last = json.loads(to_json(board, ABOUT))["rows"][-1]
+    assert (last["rank"], last["score"], last["worst_language"]) == (None, None, None)
+    line = to_markdown(board, ABOUT).splitlines()[7]
+    assert line == "|  | c |  |  | 0.0 | 99.0 |  |  |"
+    assert "nan" not in to_csv(board).lower() + to_json(board, ABOUT).lower() + to_markdown(board, ABOUT).lower()
+
+
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+HOSTILE = "=cmd()|<script>alert(1)</script> *bold* [link](http://x) `code` &lt; \\| a\nb"
+
+
+def hostile_board():
+    return board_of({HOSTILE: [{"x": {"en": 50, "de": 40}}], "none": [{"x": {"en": 40, "de": 30}}]})
+
+
+def test_csv_holds_no_formula():
+    rows = list(csv.DictReader(io.StringIO(to_csv(hostile_board()))))
+    assert rows[0]["order"] == f"'{HOSTILE}"
+    assert rows[0]["score"] == "45.0"
+    language = board_of({"a": [{"x": {"=1+1": 50}}]})
+    assert next(csv.DictReader(io.StringIO(to_csv(language))))["worst_language"] == "'=1+1"
+
+
+def test_markdown_shows_names_as_they_are():
+    about = {"title": "on <b>mini</b>", "notes": ["| a |", "<img src=x onerror=alert(1)>"]}
+    text = to_markdown(hostile_board(), about)
+    assert "<" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in table}) == 1  # as many cells in each line
+    for unescaped in (r"(?<!\\)\*", r"(?<!\\)\[", r"(?<!\\)`"):
+        assert not re.search(unescaped, table[2])
+
+
+def test_json_can_be_read_back():
+    board = board_of(TWO, {"a full 0.001": 2})
+    content = json.loads(to_json(board, ABOUT))
+    assert (content["title"], content["notes"]) == (ABOUT["title"], ABOUT["notes"])
+    again = pd.DataFrame(content["rows"])
+    assert list(again.columns) == list(board.columns)
+    assert again.score.to_list() == pytest.approx([round(score, 2) for score in board.score])
+    assert [cells(a, again) for a in again.to_dict("records")] == [cells(b, board) for b in board.to_dict("records")]
+
+
+def test_learning_rates_are_not_rounded():
+    board = leaderboard(scores(TWO, learning_rate=3e-5), {}, "test")
+    assert json.loads(to_json(board, ABOUT))["rows"][0]["learning_rate"] == 3e-5
+    assert "3e-05" in to_csv(board)
+
+
+def test_bytes_do_not_depend_on_the_order_of_rows():
+    """Runs end in any order; the table lists them by candidate and root, but rows of one run may come in any order."""
+    table = scores(TWO)
+    mixed = table.sample(frac=1, random_state=0).sort_values(["candidate"], key=lambda c: c.map({
+        f"{order} full 0.001": place for place, order in enumerate(TWO)
+    }), kind="stable")  # fmt: skip
+    first, second = (leaderboard(part, {}, "test") for part in (table, mixed))
+    figures = [column for column in first.columns if not column.startswith("target_")]
+    assert to_csv(first[figures]) == to_csv(second[figures])
+    assert to_csv(leaderboard(table, {}, "test")) == to_csv(first)
+
+
+def test_headings_name_what_varies():
+    one = board_of(TWO)
+    assert "method" not in shown(one)
+    assert "learning_rate" not in shown(one)
+    both = pd.concat([scores(TWO), scores({"a": TWO["a"]}, method="probe", candidate="a probe 0.001")])
+    assert "method" in shown(leaderboard(both, {}, "test"))
+    for record in one.to_dict("records"):
+        assert len(cells(record, one)) == len(shown(one))
+
+
+def test_markdown_is_the_golden_file():
+    values = TWO | {"b": [None, {"xnli": {"en": 99, "de": 99, "sw": 99}, "tatoeba": {"de": 99, "sw": 99}}]}
+    cost = {f"{order} full 0.001": cost for cost, order in enumerate(values, 1)}
+    text = to_markdown(board_of(values, cost), ABOUT)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(text, "utf-8")
+    assert text == GOLDEN.read_text("utf-8")
+
+
+# --- on the terminal --------------------------------------------------------------------------------------------------
+
+
+def printed(call):
+    console = Console(file=io.StringIO(), width=200)
+    call(console)
+    return console.file.getvalue()
+
+
+def test_print_board_shows_names_as_they_are():
+    board = board_of({"[red]a": [{"x": {"de": 50}}], "b": [{"x": {"de": 40}}]})
+    text = printed(lambda console: print_board(board, {"title": "[bold]t", "notes": ["[dim]n"]}, console, most=1))
+    for expected in ("[red]a", "[bold]t", "[dim]n", "and 1 more"):
+        assert expected in text
+
+
+def test_show_prints_what_was_written(tmp_path):
+    board = missing(c=[{"xnli": {"en": 99, "de": 99, "sw": 99}}] * 2)
+    (tmp_path / "leaderboard.json").write_text(to_json(board, ABOUT), "utf-8")
+    text = printed(lambda console: show(str(tmp_path), console))
+    assert text == printed(lambda console: print_board(board, ABOUT, console))
+    assert "nan" not in text
+
+
+def test_an_empty_leaderboard_is_shown(tmp_path):
+    (tmp_path / "leaderboard.json").write_text(to_json(pd.DataFrame(), ABOUT), "utf-8")
+    assert "Task orders on mini" in printed(lambda console: show(str(tmp_path), console))
+
+
+def test_intervals_are_shown_from_three_roots_on():
+    board = board_of({"a": [{"x": {"de": value}} for value in (50, 60, 70)]})
+    half = stats.t.ppf(0.975, 2) * 10 / math.sqrt(3)
+    assert f"60.0 ± {half:.1f}" in cells(board.to_dict("records")[0], board)
