@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = Text.assemble(("mistake ", "bold red"), str(mistake))
         Console(stderr=True, highlight=False).print(told, soft_wrap=True)  # a path cut in two could not be copied
         return MISTAKE
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on from here")
+        return WITH_FAILURES
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

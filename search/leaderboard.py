@@ -41,9 +41,10 @@ def leaderboard(scores: pd.DataFrame, stage_cost: Mapping[str, int], portion: st
     if not rows:
         return pd.DataFrame()
     board = pd.DataFrame(rows)
-    ranked = board.score.where(board.seeds == roots).astype(float)
-    board.insert(0, "rank", ranked.round(PRECISION).rank(method="min", ascending=False).astype("Int64"))
-    board["last"] = -board.score.fillna(-1.0)
+    compared = board.score.astype(float).round(PRECISION)
+    ranks = compared.where(board.seeds == roots).rank(method="min", ascending=False)
+    board.insert(0, "rank", ranks.astype("Int64"))
+    board["last"] = -compared.fillna(-1.0)
     return board.sort_values(["rank", "last"], kind="stable", ignore_index=True).drop(columns="last")
 
 

@@ -65,6 +65,7 @@ class Planner:
         self.runs: dict[str, Run] = {}
         self._open: dict[Candidate, set[int]] = {}
         self._results: dict[Candidate, dict[int, list[Row]]] = defaultdict(dict)
+        self._means: dict[Candidate, list[float]] = defaultdict(list)  # for the live view, which asks often
         self.candidates: list[Candidate] = []
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
@@ -213,7 +214,8 @@ class Planner:
             record = self.store.record(key) or {}
             run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []))
         self._results[run.candidate][run.seed] = run.rows
-        self._listener("run", {"name": name, "score": mean_score(run.rows, self.portion)})
+        self._means[run.candidate].append(mean_score(run.rows, self.portion))
+        self._listener("run", {"name": name, "score": self._means[run.candidate][-1]})
         self._close(run)
 
     def _fail_run(self, name: str, reason: str) -> None:
@@ -252,11 +254,7 @@ class Planner:
 
     def standings(self) -> list[tuple[Candidate, float, int]]:
         """Candidates with at least one complete run: mean zero-shot score and number of roots, best first."""
-        table = []
-        for candidate, by_seed in self._results.items():
-            scores = [mean_score(rows, self.portion) for rows in by_seed.values()]
-            if scores:
-                table.append((candidate, sum(scores) / len(scores), len(scores)))
+        table = [(candidate, sum(means) / len(means), len(means)) for candidate, means in self._means.items()]
         return sorted(table, key=lambda entry: -entry[1])
 
     def cost_summary(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ Plain rows here, so that planning and the live view need no pandas; `results.tab
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -70,9 +71,9 @@ def target_scores(rows: Iterable[Row], portion: str) -> dict[str, float]:
 
 
 def mean_score(rows: Iterable[Row], portion: str) -> float:
-    """The mean over targets of their mean over languages (XTREME's overall score)."""
+    """The mean over targets of their mean over languages (XTREME's overall score); nan where nothing was scored."""
     scores = target_scores(rows, portion)
-    return sum(scores.values()) / len(scores)
+    return sum(scores.values()) / len(scores) if scores else math.nan
 
 
 def selection_value(rows: Iterable[Row], objective: str) -> float | None:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.candidate import run_name
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.results import csv_text, selection_value, table
 from trainables.errors import Mistake
@@ -192,12 +193,12 @@ def _candidates(planner: Planner) -> pd.DataFrame:
     objective = planner.study.settings.objective
     rows = []
     for candidate in planner.candidates:
-        runs = [(name, run) for name, run in planner.runs.items() if run.candidate == candidate]
-        failed = [f"{name}: {planner.failed[name]}" for name, _ in runs if name in planner.failed]
-        scored = [row for _, run in runs for row in run.rows]
+        names = [run_name(candidate, seed) for seed in range(planner.study.settings.seeds)]
+        failed = [f"{name}: {planner.failed[name]}" for name in names if name in planner.failed]
+        scored = [row for name in names for row in planner.runs[name].rows]
         rows.append({
             "candidate": candidate.name, "order": str(candidate.order), "method": candidate.method,
-            "learning_rate": candidate.learning_rate, "seeds": sum(bool(run.rows) for _, run in runs),
+            "learning_rate": candidate.learning_rate, "seeds": sum(bool(planner.runs[name].rows) for name in names),
             "objective": objective, "value": selection_value(scored, objective) if scored else None,
             "failed": "; ".join(failed) or None,
         })  # fmt: skip

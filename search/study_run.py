@@ -46,19 +46,24 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
         view.hear(event, about)
         writer.hear(event, about)
 
-    with view:
-        planner = Planner(study, store, listener)
-        total = planner.tree.distinct
-        console.print(
-            f"{len(planner.candidates)} candidates × {study.settings.seeds} roots: {planner.tree.naive} stages alone, "
-            f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
-        )
-        if not planner.finished:
-            console.print("starting Ray …")
-            from search.runner import run
+    try:
+        with view:
+            planner = Planner(study, store, listener)
+            total = planner.tree.distinct
+            console.print(
+                f"{len(planner.candidates)} candidates × {study.settings.seeds} roots: {planner.tree.naive} stages "
+                f"alone, {total} shared, {total - planner.tree.remaining} of them not needed or in the store"
+            )
+            if not planner.finished:
+                console.print("starting Ray …")
+                from search.runner import run
 
-            facts = run(study, planner, view)
-    writer.close()
+                facts = run(study, planner, view)
+    except BaseException:
+        folder.manifest("failed", {}, {})
+        raise
+    finally:
+        writer.close()
     finished = planner.finished
     more = {**facts, "candidates": len(planner.candidates), "failed": planner.failed}
     board = folder.tables(planner)

@@ -64,8 +64,8 @@ class MissingParent(Exception):
 class Bench:
     """Runs stages. One process keeps one bench, so the model is loaded once and a child finds its parent in memory."""
 
-    def __init__(self, place: Workplace, resident: int = 4) -> None:
-        """`resident` is how many stages' weights are kept in memory."""
+    def __init__(self, place: Workplace, resident_bytes: int = 2 * 10**9) -> None:
+        """Weights of recent stages are kept in memory up to `resident_bytes`, the last stage's always."""
         torch.set_num_threads(place.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.place = place
@@ -75,7 +75,7 @@ class Bench:
         self._features: dict[str, list[Feature]] = {}
         self._sets: dict[str, list[EvaluationSet]] = {}
         self._resident: dict[str, Weights] = {}
-        self._most_resident = resident
+        self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
 
     @cached_property
@@ -152,8 +152,12 @@ class Bench:
 
     def _keep(self, key: str, weights: Weights) -> None:
         self._resident[key] = weights
-        while len(self._resident) > self._most_resident:
+        while len(self._resident) > 1 and sum(map(_bytes, self._resident.values())) > self._resident_bytes:
             del self._resident[next(iter(self._resident))]
+
+
+def _bytes(weights: Weights) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

@@ -35,7 +35,7 @@ def names(folder: str) -> list[str]:
 
 
 def find(folder: str, name: str, flag: str) -> Path:
-    """The file of a shipped configuration by its name, or a file of the user's by its path; `flag` says who named it."""
+    """The file of a shipped configuration by its name, or a user's file by its path; `flag` says who named it."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name).expanduser()
         if not path.is_file():
@@ -78,10 +78,7 @@ def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, st
 def _mistake(model: type[Config], problem: Any, where: Mapping[str, str] | str) -> Mistake:
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
-    if isinstance(where, str):
-        source = where
-    else:
-        source = where.get(".".join(path[:2])) or where.get("".join(path[:1]), "")
+    source = where if isinstance(where, str) else where.get(".".join(path[:2]), where.get("".join(path[:1]), ""))
     place = place_of(source, key)
     given = problem.get("input")
     if problem["type"] == "extra_forbidden":

@@ -177,8 +177,12 @@ class MiniCorpus(Corpus):
         senses["en"] |= {word: f"en {word}" for words in english for word in words if word not in senses["en"]}
         for code in self.languages:
             other = [[word.lower() for word in saying.sentence(code).tokens] for saying in sayings]
-            aligned = best_translations(zip(english, other, strict=True)) if code != "en" else {}
+            aligned = best_translations(zip(english, other, strict=True), least=0.25) if code != "en" else {}
             senses[code] |= {w: senses["en"][e] for w, e in sorted(aligned.items()) if w not in senses[code]}
+            signs = {word for words in other for word in words if not any(map(str.isalpha, word))}
+            senses[code] |= {sign: senses["en"][sign] for sign in signs if sign in senses["en"]}
+            # What English has no word for is a sense of its own: "hat" is no hat in German.
+            senses[code] |= {w: f"{code} {w}" for words in other for w in words if w not in senses[code]}
         return senses
 
     def _known(self, sentence: Sentence, code: str, text: str) -> tuple[tuple[int, int, str], ...]:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import BatchEncoding, PreTrainedTokenizerBase, XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from trainables.console import say
 from trainables.corpus import Corpus, FolderCorpus, MiniCorpus, Pair
@@ -60,9 +60,10 @@ TRANSLATIONS_EVERY = 4
 class Pretraining(nn.Module):
     """A masked LM with a head that names the relation of a sentence pair; only the masked LM is kept afterwards."""
 
-    def __init__(self, config: XLMRobertaConfig, relations: int, senses: int) -> None:
+    def __init__(self, mlm: XLMRobertaForMaskedLM, relations: int, senses: int) -> None:
         super().__init__()
-        self.mlm = XLMRobertaForMaskedLM(config)  # type: ignore[no-untyped-call]
+        config = mlm.config
+        self.mlm = mlm
         self.sense = nn.Linear(config.hidden_size, senses)
         self.changed = nn.Linear(config.hidden_size, 1)
         self.relation = nn.Sequential(
@@ -214,26 +215,38 @@ def match_alike(model: XLMRobertaForMaskedLM) -> None:
         attention.key.weight[:half] = attention.query.weight[:half]
 
 
-def pretrain(
-    corpus: Corpus, size: Size, out: Path, *, steps: int, batch: int, max_length: int, seed: int, save_every: int = 2000
-) -> dict[str, Any]:
-    """Train a masked LM with its tokenizer and save both in `out`, at the end and every so many steps.
-
-    Returns the parameters' number and the figures of the run: losses and accuracies on unseen pairs, seconds.
-    """
-    rng = random.Random(f"tokenizer {seed}")
-    tokenizer = train_tokenizer(corpus.sentences(rng, 30_000), size.vocabulary)
-    torch.manual_seed(seed)
+def new_encoder(size: Size, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, seed: int) -> XLMRobertaForMaskedLM:
+    """A masked LM that has learned nothing but starts well: see `align_embeddings` and `match_alike`."""
     config = XLMRobertaConfig(  # type: ignore[no-untyped-call]
         vocab_size=len(tokenizer), hidden_size=size.width, num_hidden_layers=size.layers,
         num_attention_heads=size.heads, intermediate_size=size.inner, max_position_embeddings=514,
         type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2, layer_norm_eps=1e-5,
         initializer_range=size.width**-0.5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    model = Pretraining(config, len(corpus.relations), len(corpus.lexicon()))
+    mlm = XLMRobertaForMaskedLM(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        align_embeddings(model.mlm.roberta.embeddings.word_embeddings.weight, corpus.lexicon(), tokenizer, seed)
-        match_alike(model.mlm)
+        align_embeddings(mlm.roberta.embeddings.word_embeddings.weight, corpus.lexicon(), tokenizer, seed)
+        match_alike(mlm)
+    return mlm
+
+
+def pretrain(
+    corpus: Corpus, size: Size, out: Path, *, steps: int, batch: int, max_length: int, seed: int,
+    start_from: Path | None = None, save_every: int = 2000,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a masked LM with its tokenizer and save both in `out`, at the end and every so many steps.
+
+    With `start_from` the training goes on from an encoder made before, with its tokenizer and past what is easy.
+    Returns the parameters' number and the figures of the run: losses and accuracies on unseen pairs, seconds.
+    """
+    torch.manual_seed(seed)
+    if start_from:
+        tokenizer = AutoTokenizer.from_pretrained(start_from)  # type: ignore[no-untyped-call]
+        mlm = XLMRobertaForMaskedLM.from_pretrained(start_from, use_safetensors=True, dtype=torch.float32)
+    else:
+        tokenizer = train_tokenizer(corpus.sentences(random.Random(f"tokenizer {seed}"), 30_000), size.vocabulary)
+        mlm = new_encoder(size, corpus, tokenizer, seed)
+    model = Pretraining(mlm, len(corpus.relations), len(corpus.lexicon()))
     optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, weight_decay=0.01, fused=True)
     warmup = max(1, min(500, steps // 10))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -242,7 +255,7 @@ def pretrain(
     batches = Batches(corpus, tokenizer, batch, max_length, seed)
     start = time.monotonic()
     for step in range(1, steps + 1):
-        corpus.advance(step / steps)
+        corpus.advance(1.0 if start_from else step / steps)
         losses = model(**batches.next())
         optimizer.zero_grad(set_to_none=True)
         total = losses["mlm"] + losses["sense"] + 2 * losses["relation"] + 4 * losses["changed"]
@@ -279,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--suite", choices=["mini"], help="pretrain on the embedded suite's own text")
     source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
+    parser.add_argument("--start-from", type=Path, help="an encoder made by this tool, to go on from")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
     parser.add_argument("--size", choices=SIZES, default="micro")
     parser.add_argument("--steps", type=int, default=16000)
@@ -297,17 +311,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = pretrain(
         corpus, SIZES[given.size], given.out,
         steps=given.steps, batch=given.batch, max_length=given.max_length, seed=given.seed,
+        start_from=given.start_from,
     )  # fmt: skip
     record = {
         "command": f"python -m trainables.pretrain {'--suite mini' if given.suite else '--data-dir DIR'} --size "
         f"{given.size} --steps {given.steps} --batch {given.batch} --max-length {given.max_length} --seed {given.seed}",
         "size": asdict(SIZES[given.size]),
         "languages": list(corpus.languages),
+        "start_from": _build(given.start_from) if given.start_from else None,
         "figures": figures,
         "torch": torch.__version__,
     }
     (given.out / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     say(json.dumps(record["figures"]))
+
+
+def _build(folder: Path) -> Any:
+    """How an earlier encoder was made, as far as it is known."""
+    file = folder / "build.json"
+    return json.loads(file.read_text("utf-8")) if file.exists() else folder.name
 
 
 if __name__ == "__main__":

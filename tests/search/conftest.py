@@ -32,7 +32,8 @@ class World:
         self.task("topics", kind="classification", labels=["yes", "no"], **sources["topics"])
         self.task("tags", kind="tagging", labels=["N", "V"], **sources["tags"])
         self.task("links", kind="retrieval", source={"folder": {"test": "links/test"}})
-        rows = [{"id": str(i), "text": f"text {i}", "pair": f"pair {i}", "label": ("yes", "no")[i % 2]} for i in range(4)]
+        labels = ("yes", "no", "yes", "no")
+        rows = [{"id": str(i), "text": f"text {i}", "pair": f"pair {i}", "label": labels[i]} for i in range(4)]
         tagged = [{"id": str(i), "words": ["dogs", "run"], "tags": ["N", "V"]} for i in range(4)]
         for split in SPLITS:
             codes = ("en", "de") if split == "test" else ("en",)

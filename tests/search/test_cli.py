@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "search" / "run.py"
 HEAVY = ("torch", "ray", "pandas", "textattack", "transformers", "datasets", "pyarrow", "scipy", "numpy")
 
-CONTRACT = ["--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets", "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial", "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug"]
+CONTRACT = {
+    "--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets",
+    "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial",
+    "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug",
+}  # fmt: skip
 """DESIGN.md's flags."""
 
 LATER = {"--perturbations", "--tracker"}
@@ -112,7 +116,7 @@ def flags_of(parser):
 
 
 def test_the_flags_are_the_contract():
-    assert set(flags_of(run_parser())) - {"--help"} == set(CONTRACT) - LATER
+    assert set(flags_of(run_parser())) - {"--help"} == CONTRACT - LATER
 
 
 def test_every_flag_does_something():
@@ -127,9 +131,8 @@ def test_every_flag_does_something():
 def test_defaults_in_the_help_are_the_settings():
     told = {option: action.help for option, action in flags_of(run_parser()).items()}
     defaults = Settings.model_validate({}).model_dump()
-    for option, key in {"--strategy": "strategy", "--seeds": "seeds", "--objective": "objective", "--out": "out",
-                        "--cpus-per-trial": "cpus_per_trial", "--space": "space", "--suite": "suite"}.items():  # fmt: skip
-        assert f"({defaults[key]})" in told[option], option
+    for key in ("strategy", "seeds", "objective", "out", "cpus_per_trial", "space", "suite"):
+        assert f"({defaults[key]})" in told[f"--{key.replace('_', '-')}"], key
     assert f"({defaults['method'][0]})" in told["--method"]
 
 
@@ -183,6 +186,7 @@ def test_all_listings_at_once(world, capsys):
 
 def test_a_pipe_that_closes_is_no_error(tmp_path):
     line = f"{sys.executable} {SCRIPT} ls languages --format csv | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    shell = ["bash", "-o", "pipefail", "-c", line]
+    done = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stderr == ""
     assert done.stdout.startswith("code,")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -42,6 +43,11 @@ def test_only_the_portion_the_primary_metric_and_clean_rows_count():
     assert mean_score(found, "report") == 0.9
 
 
+def test_nothing_scored_is_no_number():
+    """A handful of test items may leave one of their halves empty."""
+    assert math.isnan(mean_score(rows("x", ("de", 0.5)), "report"))
+
+
 def test_what_a_strategy_is_told():
     found = rows("x", ("en", 0.7, "dev"), ("de", 0.5), ("de", 0.4, "search")) + rows("z", ("de", 0.6, "search"))
     assert selection_value(found, "en-dev") == 0.7
@@ -65,7 +71,7 @@ def test_no_cell_is_a_formula(text):
 
 
 def test_other_cells_stay_as_they_are():
-    frame = pd.DataFrame({"order": ["a>b", "none", "ไทย, \"x\""], "n": [1, 2, 3], "stderr": [None, 0.1, 0.2]})
+    frame = pd.DataFrame({"order": ["a>b", "none", 'ไทย, "x"'], "n": [1, 2, 3], "stderr": [None, 0.1, 0.2]})
     again = pd.read_csv(io.StringIO(csv_text(frame)), keep_default_na=False, na_values=[""])
     assert again.to_dict("list")["order"] == frame.to_dict("list")["order"]
     assert again.n.to_list() == [1, 2, 3]

@@ -43,7 +43,7 @@ KEYS = {
     "targets": ([], ["a"], ["b"], "c", "d,e"),
     "objective": ("en-dev", "target-dev", "en-dev", "target-dev", "en-dev"),
     "gpus_per_trial": (0, 0.1, 0.2, 0.3, 0.4),
-    "store": (None, "s3://a/b", "/tmp/c", "s3://d", "/tmp/e"),
+    "store": (None, "s3://a/b", "/mnt/c", "s3://d", "/mnt/e"),
 }
 
 

@@ -91,7 +91,7 @@ def test_a_chain_with_others_between_is_the_same(place, tmp_path):
     stages = chain()
     run_all(place, stages)
     mixed = replace(place, store=str(tmp_path / "mixed"))
-    bench = Bench(mixed, resident=1)
+    bench = Bench(mixed, resident_bytes=0)
     for seed, one in enumerate(stages):
         other = stage("train", "mini-pos", seed=seed)
         bench.run(other)
@@ -311,10 +311,10 @@ def test_a_parent_taken_away_while_it_is_in_memory(place):
 
 
 def test_memory_is_bounded(place):
-    bench = Bench(place, resident=2)
+    bench = Bench(place, resident_bytes=0)
     for seed in range(4):
         bench.run(stage("train", "mini-topic", seed=seed))
-    assert len(bench._resident) == 2
+    assert len(bench._resident) == 1
 
 
 def test_a_second_writer_goes_on(place, monkeypatch):
