@@ -38,7 +38,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "ray", "datasets", "numpy", "
 class RunFolder:
     """One run's folder, `OUT/SPACE-DATE-TIME`, never that of an earlier run."""
 
-    def __init__(self, study: Study, command: Sequence[str]) -> None:
+    def __init__(self, study: Study, command: Sequence[str], started: float | None = None) -> None:
         """Makes the folder and says in its manifest that the run has begun; a Mistake where it cannot be written."""
         out, space = Path(study.settings.out).expanduser(), Path(study.settings.space).stem
         stem = f"{'again' if space == 'config' else space}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -50,11 +50,16 @@ class RunFolder:
         except OSError as error:
             right = "a folder that this user may write to"
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
-        self._study, self._command, self._start = study, list(command), time.time()
+        self._study, self._command, self._start = study, list(command), started or time.time()
         self.manifest("running", {}, {})
         text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
         settings = study.settings.model_dump(mode="json", exclude={"space"}, exclude_none=True)
         self.write("config.yaml", text + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.time() - self._start
 
     def write(self, name: str, content: str | bytes) -> None:
         """A file of the folder, whole or not at all."""
@@ -77,7 +82,7 @@ class RunFolder:
             "oracle_selection": settings.objective == "target-dev",
             "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
             "grid": self._study.grid, "limited": settings.limit, "candidates": more.get("candidates", 0),
-            "cost": {**cost, "seconds": round(time.time() - self._start, 1)}, **more,
+            "cost": {**cost, "seconds": round(self.seconds, 1)}, **more,
         }  # fmt: skip
         self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.planner import Planner
+from trainables.errors import Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from search.progress import View
+    from search.settings import Settings
     from search.study import Study
 
 # Read by Ray when it is imported.
@@ -116,17 +117,12 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         return False
 
 
-def run(study: Study, planner: Planner, view: View) -> dict[str, Any]:
-    """Run everything the planner has; facts about the run: slots and worker process starts. Ray is stopped then."""
+def run(study: Study, planner: Planner, slots: int, tick: Callable[[], None]) -> int:
+    """Run everything the planner has on a started cluster; how many worker processes took part."""
     settings = study.settings
-    with (
-        _ray(settings.address, settings.max_concurrent),
-        tempfile.TemporaryDirectory(prefix="order-search-") as scratch,
-    ):
-        slots = _slots(study)
-        view.watch(planner, slots)
-        runner = Runner(planner, study.workplace(), view.tick)
-        resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+    runner = Runner(planner, study.workplace(), tick)
+    resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+    with tempfile.TemporaryDirectory(prefix="order-search-") as scratch:
         tune.Tuner(
             tune.with_resources(StagePath, resources),
             tune_config=tune.TuneConfig(
@@ -140,30 +136,45 @@ def run(study: Study, planner: Planner, view: View) -> dict[str, Any]:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()  # fmt: skip
-    return {"slots": slots, "worker_starts": len(runner.workers)}
+    return len(runner.workers)
 
 
 @contextmanager
-def _ray(address: str | None, slots: int | None) -> Iterator[None]:
-    """A Ray of our own on this machine, or the cluster at the address; its noise goes to its own logs."""
+def cluster(settings: Settings) -> Iterator[int]:
+    """A Ray of our own on this machine, or the cluster at the address; gives the number of trials that fit at once.
+
+    A Mistake where the address does not answer or nothing there has what a trial asks for.
+    """
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    environment = {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
-    options: dict[str, Any] = {"num_cpus": slots and max(slots, os.cpu_count() or 1)} if address is None else {}
-    ray.init(
-        address=address or "local", runtime_env={"env_vars": environment}, logging_level=logging.ERROR,
-        log_to_driver=False, include_dashboard=False if address is None else None, **options,
-    )  # fmt: skip
+    local, slots = settings.address is None, settings.max_concurrent
+    options: dict[str, Any] = {"include_dashboard": False} if local else {}
+    if local and slots:
+        options["num_cpus"] = max(slots * settings.cpus_per_trial, os.cpu_count() or 1)
     try:
-        yield
+        ray.init(
+            address=settings.address or "local", logging_level=logging.ERROR, log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}}, **options,
+        )  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        right = "the address of a running Ray cluster, or no --address for this machine alone"
+        told = str(error).splitlines()[0]
+        raise Mistake(f"Ray cannot be reached: {told}", where=f"--address {settings.address}", right=right) from error
+    try:
+        yield _slots(settings)
     finally:
         ray.shutdown()
 
 
-def _slots(study: Study) -> int:
+def _slots(settings: Settings) -> int:
     """How many trials run at once: what the cluster's resources allow, or fewer where it was asked."""
-    settings, available = study.settings, ray.cluster_resources()  # type: ignore[no-untyped-call]
-    slots = int(available.get("CPU", 1) // settings.cpus_per_trial)
+    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    slots = int(available.get("CPU", 0) // settings.cpus_per_trial)
     if settings.gpus_per_trial:
         slots = min(slots, int(available.get("GPU", 0) / settings.gpus_per_trial))
-    return max(1, min(slots, settings.max_concurrent or slots))
+    if not slots:
+        have = f"{available.get('CPU', 0):g} CPUs and {available.get('GPU', 0):g} GPUs"
+        asked = f"{settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs"
+        flag = "--gpus-per-trial" if settings.gpus_per_trial else "--cpus-per-trial"
+        raise Mistake(f"a trial asks for {asked}, and all of Ray has {have}", where=flag, right="less for each trial")
+    return min(slots, settings.max_concurrent or slots)

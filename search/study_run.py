@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,10 @@ from rich.markup import escape
 from search.settings import check_out, load_settings, parse_overrides
 from search.study import Study
 from trainables.store import Store
+
+if TYPE_CHECKING:
+    from search.planner import Planner
+    from search.run_folder import RunFolder
 
 
 def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console) -> int:
@@ -34,53 +39,70 @@ def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console
 def _run(study: Study, store: Store, command: Sequence[str], console: Console) -> int:
     from search.planner import Planner
     from search.progress import View
-    from search.run_folder import RunFolder, describe, print_board
+    from search.run_folder import RunFolder
     from search.tensorboard import Writer
 
-    start = time.monotonic()
-    folder = RunFolder(study, command)
-    facts: dict[str, Any] = {"slots": 0, "worker_starts": 0}
-    view, writer = View(console), Writer(folder.path / "tensorboard")
+    started, view, writer = time.time(), View(console), Writer()
 
     def listener(event: str, about: Mapping[str, Any]) -> None:
         view.hear(event, about)
         writer.hear(event, about)
 
-    try:
-        with view:
-            planner = Planner(study, store, listener)
-            total = planner.tree.distinct
-            console.print(
-                f"{len(planner.candidates)} candidates × {study.settings.seeds} roots: {planner.tree.naive} stages "
-                f"alone, {total} shared, {total - planner.tree.remaining} of them not needed or in the store"
-            )
+    planner = Planner(study, store, listener)
+    total = planner.tree.distinct
+    console.print(
+        f"{len(planner.candidates)} candidates × {study.settings.seeds} roots: {planner.tree.naive} stages alone, "
+        f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
+    )
+    with _cluster(study, planner, console) as slots:
+        folder = RunFolder(study, command, started)
+        facts: dict[str, Any] = {"slots": slots, "worker_starts": 0}
+        try:
             if not planner.finished:
-                console.print("starting Ray …")
                 from search.runner import run
 
-                facts = run(study, planner, view)
-    except BaseException:
-        folder.manifest("failed", {}, {})
-        raise
-    finally:
-        writer.close()
-    finished = planner.finished
-    more = {**facts, "candidates": len(planner.candidates), "failed": planner.failed}
+                writer.open(folder.path / "tensorboard")
+                with view:
+                    view.watch(planner, slots)
+                    facts["worker_starts"] = run(study, planner, slots, view.tick)
+        except BaseException:
+            folder.manifest("failed", {}, {})
+            raise
+        finally:
+            writer.close()
+    return _finish(study, planner, folder, facts, console)
+
+
+def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContextManager[int]:
+    """Ray's slots while something is left to run; Ray is not even imported where nothing is."""
+    if planner.finished:
+        return nullcontext(0)
+    console.print("starting Ray …")
+    from search.runner import cluster
+
+    return cluster(study.settings)
+
+
+def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[str, Any], console: Console) -> int:
+    """Write the tables, print the leaderboard and what became of the run; the exit code."""
+    from search.run_folder import describe, print_board
+
+    status, cost = "done" if planner.finished else "stopped", planner.cost_summary()
     board = folder.tables(planner)
-    folder.manifest("done" if finished else "stopped", planner.cost_summary(), more)
+    folder.manifest(status, cost, {**facts, "candidates": len(planner.candidates), "failed": planner.failed})
     console.print()
     if len(board):
         print_board(board, describe(study), console)
-    cost = planner.cost_summary()
-    console.print(
-        f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, "
-        f"{cost['stages_naive']} without sharing; {time.monotonic() - start:.0f} s"
-    )
     path = escape(str(folder.path))
-    console.print(f"\n[bold]{path}/[/] leaderboard.(csv|md|json) scores.(parquet|csv) manifest.json config.yaml …")
-    console.print(
-        f"next:  order-search show {path}\n       order-search run --space {path}/config.yaml   repeats this run"
-    )
-    for name, reason in planner.failed.items():
-        console.print(f"[red]failed[/] {escape(name)}: {escape(reason)}")
-    return 0 if finished and not planner.failed else 1
+    lines = [
+        f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, {cost['stages_naive']} without "
+        f"sharing; {folder.seconds:.0f} s",
+        f"\n[bold]{path}/[/] leaderboard.(csv|md|json) scores.(parquet|csv) manifest.json config.yaml …",
+        f"next:  order-search show {path}",
+        f"       order-search run --space {path}/config.yaml   repeats this run",
+        *(f"[red]failed[/] {escape(name)}: {escape(reason)}" for name, reason in planner.failed.items()),
+        *(["[yellow]stopped[/]: the same command goes on from here"] if status == "stopped" else []),
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    return 0 if status == "done" and not planner.failed else 1

@@ -8,12 +8,17 @@ from typing import Any
 
 
 class Writer:
-    """Listens to the planner; the log is made with the first event."""
+    """Listens to the planner; what is heard before `open` belongs to earlier runs and is not logged."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._writer: Any = None
         self._stages = self._runs = 0
+
+    def open(self, folder: Path) -> None:
+        """Begin the log in a folder."""
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(logdir=str(folder))
 
     def hear(self, event: str, about: Mapping[str, Any]) -> None:
         """The planner's listener."""
@@ -30,8 +35,5 @@ class Writer:
             self._writer.close()
 
     def _scalar(self, name: str, value: float, step: int) -> None:
-        if self._writer is None:
-            from tensorboardX import SummaryWriter
-
-            self._writer = SummaryWriter(logdir=str(self._folder))
-        self._writer.add_scalar(name, value, step)
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)

@@ -114,12 +114,16 @@ class MiniCorpus(Corpus):
         if told.kind == "before" and saying.sides[0]:
             changed = {_EXCHANGED.get(role, role) for role in changed}
         switched = rng.random() < self._switched
-        text = self._switch(rng, one.text, first) if switched else one.text
         # Some sentences come word by word, as treebanks give them: that is how taggers will see them.
-        again = " ".join(two.tokens) if rng.random() < 0.15 else two.text
+        text = self._switch(rng, one.text, first) if switched else self._written(rng, one)
+        again = self._written(rng, two)
         spans = tuple(span for span, role in zip(two.spans(again), two.roles, strict=True) if role in changed)
-        senses = self._known(one, first, one.text) if not switched else ()
+        senses = self._known(one, first, text) if not switched else ()
         return Pair(text, again, how + ("/denied" if flipped else ""), spans, senses, self._known(two, second, again))
+
+    @staticmethod
+    def _written(rng: random.Random, sentence: Sentence) -> str:
+        return " ".join(sentence.tokens) if rng.random() < 0.25 else sentence.text
 
     def _two_languages(self, rng: random.Random) -> tuple[str, str]:
         first, second, draw = rng.choice(self.languages), rng.choice(self.languages), rng.random()

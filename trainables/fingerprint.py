@@ -34,10 +34,10 @@ def model_path(name: str) -> str:
 
 
 def model_fingerprint(path: str) -> str:
-    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over a hub id's name and revision."""
+    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over a hub id's name and commit."""
     folder = Path(path)
     if not folder.is_dir():
-        return hashlib.sha256(path.encode()).hexdigest()[:16]
+        return hashlib.sha256(_hub_commit(path).encode()).hexdigest()[:16]
     try:
         json.loads((folder / "config.json").read_text("utf-8"))
         digests = []
@@ -47,3 +47,18 @@ def model_fingerprint(path: str) -> str:
     except (OSError, ValueError) as error:
         raise Mistake(f"the model cannot be read: {error}", where=f"--model {path}") from error
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def _hub_commit(name: str) -> str:
+    """`owner/name@commit` of a hub id, so that a model that changes on the hub is another model here."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repository, _, revision = name.partition("@")
+    try:
+        config = hf_hub_download(repository, "config.json", revision=revision or None)
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        told = str(error).strip().splitlines()[0]
+        right = "a hub id that exists and a connection to the hub, or a folder that holds the model"
+        raise Mistake(f"the model cannot be fetched: {told}", where=f"--model {name}", right=right) from error
+    return f"{repository}@{Path(config).parent.name}"
