@@ -18,7 +18,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """A readable name, unique within any space: `mini-nli>mini-tags full 0.001`."""
-        return f"{self.order} {self.method} {self.learning_rate:g}"
+        return f"{self.order} {self.method} {self.learning_rate!r}"
 
 
 def run_name(candidate: Candidate, seed: int) -> str:

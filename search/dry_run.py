@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,7 @@ from search.study import Study
 from trainables.store import Store
 
 SECONDS_A_STEP, SECONDS_A_LANGUAGE = 0.03, 0.1
-"""The micro encoder's, on one core; used where the store holds no stage of the study to measure by."""
+"""The micro encoder's on one core: a guess for all others."""
 
 
 def print_plan(study: Study, store: Store, console: Console) -> None:
@@ -33,9 +34,12 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
         ("root seeds", str(study.settings.seeds)),
         ("targets", ", ".join(f"{name} ({len(codes)} languages)" for name, codes in study.grid.items())),
         ("stages, each run alone", f"{counts['stages_naive']:,}"),
-        ("stages, shared", f"{counts['stages_distinct']:,}"),
+        (
+            "stages, shared" if study.settings.orders.kind == "subsets" else "stages, shared, at most",
+            f"{counts['stages_distinct']:,}",
+        ),
         ("already in the store", f"{len(have):,}"),
-        ("shared stages of the whole space, on one worker", f"about {seconds / 3600:,.1f} h"),
+        ("the whole space with the micro encoder on one worker", f"about {seconds / 3600:,.1f} h"),
     ]
     for what, number in rows:
         grid.add_row(what, number)
@@ -54,22 +58,26 @@ def stored(study: Study, store: Store) -> set[str]:
                 waiting = [Order(())]
                 while waiting:
                     order = waiting.pop()
-                    own = {stage.key for stage in study.stages(Candidate(order, method, rate), seed)} & keys
-                    if order in study.space.orders:
-                        found |= own
-                    if own or not order.groups:
-                        waiting += _extensions(study, order)
+                    stages = [stage.key for stage in study.stages(Candidate(order, method, rate), seed)]
+                    depth = len(order.groups)
+                    if depth and stages[depth - 1] not in keys:
+                        continue
+                    found |= keys & set(stages if order in study.space.orders else stages[:depth])
+                    waiting += _extensions(study, order)
     return found
 
 
 def _extensions(study: Study, order: Order) -> Iterable[Order]:
-    """The orders with one more single task, which is how all orders but those with groups grow."""
+    """The orders with one more group of tasks, as large as the space allows."""
     most = study.settings.orders.max_length or len(study.intermediate)
     if len(order.groups) >= most:
         return
-    for task in study.intermediate:
-        if task.name not in order.tasks:
-            yield Order((*order.groups, (task.name,)))
+    rest = [task.name for task in study.intermediate if task.name not in order.tasks]
+    single = study.settings.orders.kind in ("subsets", "permutations")
+    largest = 1 if single else study.settings.orders.max_group or len(rest)
+    for size in range(1, largest + 1):
+        for group in combinations(rest, size):
+            yield Order((*order.groups, group))
 
 
 def _seconds(study: Study, stages: int) -> float:

@@ -132,8 +132,9 @@ class Planner:
             return
         self._stored.add(key)
         self._listener("stage", {"label": label, "stage": stage, "made": made, "seconds": seconds})
-        for run in self.tree.complete(key, seconds):
-            self._complete(run)
+        if not self.tree.is_lost(key):  # it may have ended after what it hangs on was given up
+            for run in self.tree.complete(key, seconds):
+                self._complete(run)
         if len(self.done) in (8, 64):
             self.tree.reprice()  # the first estimates were guesses
         self.fill()
@@ -151,9 +152,11 @@ class Planner:
 
     def _report_error(self, key: str, result: Mapping[str, Any]) -> None:
         missing = result.get("missing")
-        if missing:
+        # Another worker may have met the same bad weights before: what was made again since then is kept.
+        if missing and not self.store.verify(str(missing)):
             self._discard(str(missing))
-            self.tree.forget(str(missing))
+            for name in self.tree.forget(str(missing)):
+                self._fail_run(name, f"{self.stages[str(missing)][1]}: {self.tree.lost[name]}")
         if result["fatal"]:
             self._give_up(key, str(result["error"]))
         else:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,10 @@ from trainables.trainable import StagePath
 ROOT = Path(__file__).resolve().parent.parent
 
 
+WORKER_SECONDS = 60.0
+"""How long a path may wait for a worker before a hold makes room: other jobs may have taken what a trial needs."""
+
+
 class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     """Hands paths from the planner to Tune and results from Tune to the planner; `starts` counts worker processes."""
 
@@ -50,6 +56,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         Searcher.__init__(self)
         self._planner, self._place, self._tick = planner, place, tick
         self._paths: dict[str, list[str]] = {}
+        self._unbegun: dict[str, float] = {}
         self.workers: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -69,6 +76,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         path = self._planner.take()
         self._paths[trial_id] = [stage.key for stage in path]
         if path:
+            self._unbegun[trial_id] = time.monotonic()
             self._planner.running[path[0].key] = ""
         self._tick()
         label = self._planner.stages[path[-1].key][1] if path else "hold"
@@ -82,6 +90,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         """A path or a hold has ended; with an error the worker is gone, and what it had not done is given back."""
         if result is not None and not error:
             self._heard(trial_id, result)
+        self._unbegun.pop(trial_id, None)
         rest = self._paths.pop(trial_id, [])
         if error and rest:
             self._planner.lost(rest[0], "its worker died")
@@ -90,6 +99,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 
     def _heard(self, trial_id: str, result: dict[str, Any]) -> None:
         self.workers.add(str(result["worker"]))
+        self._unbegun.pop(trial_id, None)
         path = self._paths.get(trial_id, [])
         if result["kind"] in ("train", "score") and path and path[0] == result["key"]:
             path.pop(0)
@@ -107,9 +117,11 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     # --- Stopper ------------------------------------------------------------------------------------------------------
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """End a hold as soon as something is ready or nothing is left."""
+        """End a hold as soon as something is ready or nothing is left, or where a path has long waited for a worker."""
         if result["kind"] != "hold":
             return False
+        if self._unbegun and time.monotonic() - min(self._unbegun.values()) > WORKER_SECONDS:
+            return True
         return self._planner.finished or self._planner.tree.ready_count() > 0
 
     def stop_all(self) -> bool:
@@ -148,6 +160,7 @@ def cluster(settings: Settings) -> Iterator[int]:
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     local, slots = settings.address is None, settings.max_concurrent
+    _answers(settings.address)
     options: dict[str, Any] = {"include_dashboard": False} if local else {}
     if local and slots:
         options["num_cpus"] = max(slots * settings.cpus_per_trial, os.cpu_count() or 1)
@@ -164,6 +177,18 @@ def cluster(settings: Settings) -> Iterator[int]:
         yield _slots(settings)
     finally:
         ray.shutdown()
+
+
+def _answers(address: str | None) -> None:
+    """A Mistake where nothing listens at `host:port`; Ray itself would try for a minute and a half."""
+    host, separator, port = (address or "").rpartition(":")
+    if not separator or "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        right = "the address of a running Ray cluster, `auto`, or no --address for this machine alone"
+        raise Mistake(f"nothing answers there: {error}", where=f"--address {address}", right=right) from error
 
 
 def _slots(settings: Settings) -> int:

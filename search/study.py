@@ -32,7 +32,8 @@ class Study:
         self.settings = settings
         self._places = places or {}
         self.intermediate = [load_task(name, self._place("intermediate")) for name in settings.intermediate]
-        self.targets = [load_task(name, self._place("targets")) for name in settings.targets]
+        self._borrowed: dict[str, Task] = {}
+        self.targets = [self._by_name(load_task(name, self._place("targets"))) for name in settings.targets]
         self._check_tasks()
         names = [task.name for task in self.intermediate]
         where = self._place("orders.explicit")
@@ -48,13 +49,22 @@ class Study:
         self.data = DataSource(settings.data_dir, settings.limit)
         self.model = model_path(settings.model)
 
+    def _by_name(self, target: Task) -> Task:
+        """The target with its training task named, where its file gives that by path."""
+        if not target.train or "/" not in target.train:
+            return target
+        borrowed = load_task(target.train, f"task {target.name}, key 'train'")
+        self._borrowed[borrowed.name] = borrowed
+        return target.model_copy(update={"train": borrowed.name})
+
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """Every task by name: intermediate tasks, targets, and the tasks whose training sets targets use."""
         named = {task.name: task for task in (*self.intermediate, *self.targets)}
         for target in self.targets:
             if target.trained_on and target.trained_on not in named:
-                named[target.trained_on] = load_task(target.trained_on, f"task {target.name}, key 'train'")
+                borrowed = self._borrowed.get(target.trained_on)
+                named[target.trained_on] = borrowed or load_task(target.trained_on, f"task {target.name}, key 'train'")
         return named
 
     @cached_property

@@ -229,6 +229,10 @@ class StageTree:
         """How many stages a path could start with now."""
         return len(self._ready)
 
+    def is_lost(self, key: str) -> bool:
+        """Whether the stage was given up, or something above it was."""
+        return self._node(key).status is _Status.LOST
+
     def is_done(self, key: str) -> bool:
         """Whether the stage was run here or found in the store; False for an unknown one, or one nobody needed."""
         node = self._nodes.get(key)

@@ -70,7 +70,10 @@ class DataSource:
 
     def fingerprint(self, task: Task, splits: Mapping[Split, Iterable[str]]) -> str:
         """16 hexadecimal digits over everything the examples of these splits and languages depend on."""
-        parts: list[Any] = [task.model_dump(mode="json", exclude={"question", "licence", "citation"}), self._limit]
+        # How a task is scored and where it is listed changes nothing of what is trained on.
+        unread = {"question", "licence", "citation", "languages", "train"}
+        unread |= {"retrieval"} if set(splits) == {"train"} else set()
+        parts: list[Any] = [task.model_dump(mode="json", exclude=unread), self._limit]
         for split, languages in sorted(splits.items()):
             parts += [split, sorted(languages), self._origin(task, split)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

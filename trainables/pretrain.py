@@ -315,7 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     record = {
         "command": f"python -m trainables.pretrain {'--suite mini' if given.suite else '--data-dir DIR'} --size "
-        f"{given.size} --steps {given.steps} --batch {given.batch} --max-length {given.max_length} --seed {given.seed}",
+        f"{given.size} --steps {given.steps} --batch {given.batch} --max-length {given.max_length} --seed {given.seed}"
+        + (" --start-from DIR" if given.start_from else ""),
         "size": asdict(SIZES[given.size]),
         "languages": list(corpus.languages),
         "start_from": _build(given.start_from) if given.start_from else None,
