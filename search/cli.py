@@ -16,6 +16,9 @@ from trainables.errors import Mistake, nearest
 
 DONE, WITH_FAILURES, MISTAKE = 0, 1, 2
 
+PIPED_WIDTH = 132
+"""Columns of what goes to a file or a pipe, where there is no terminal to ask."""
+
 VERBS = {
     "run": "search for the best order (the default when flags come first)",
     "ls": "list what there is: spaces, suites, tasks, languages, methods, strategies, runs",
@@ -47,7 +50,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code: 0 done, 1 done with failed candidates, 2 a mistake of the user's."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    console = Console(highlight=False)
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    console = Console(highlight=False, width=wide)
     debug = "--debug" in given
     try:
         return _dispatch(given, console)
