@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -150,8 +150,3 @@ def _show(rest: Sequence[str], console: Console) -> int:
 
     show(given.run, console)
     return DONE
-
-
-def plain(value: Any) -> str:
-    """A value as a table's cell."""
-    return "" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -253,8 +252,3 @@ class Study:
                 where=self._place("objective"),
                 right="a trained target beside it, or --objective target-dev (stamped as oracle selection)",
             )
-
-
-def stage_record(stage: Stage) -> dict[str, object]:
-    """A stage as a row of a table."""
-    return {"key": stage.key, **asdict(stage)}

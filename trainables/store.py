@@ -140,12 +140,9 @@ class Store:
         """A Mistake where nothing can be written to the store."""
         probe = f"{self._root}/.probe-{secrets.token_hex(4)}"
         try:
-            new = not self._fs.exists(self._root)
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"")
             self._fs.rm_file(probe)
-            if new and self._local:
-                self._fs.rmdir(self._root)
         except Exception as error:  # botocore's errors, for one, are no OSError
             right = "a folder that this user and every worker may write to"
             raise Mistake(
