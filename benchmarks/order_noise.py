@@ -19,16 +19,15 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.results import record
-from search.results import PRIMARY
 
 
 def contrasts(scores: pd.DataFrame, within_sets: bool) -> np.ndarray:
     """Roots × orders: zero-shot score in percent less the root's mean (of the same set of tasks, if asked)."""
-    clean = scores[(scores.portion == "test") & scores.metric.isin(PRIMARY)]
+    clean = scores[(scores.portion == "test") & scores.main]
     table = clean.groupby(["seed", "order", "target"]).value.mean().groupby(["seed", "order"]).mean().unstack() * 100
     sets = ["+".join(sorted(order.replace(">", "+").split("+"))) if within_sets else "" for order in table.columns]
     centred = table.T.groupby(pd.Index(sets)).transform(lambda part: part - part.mean()).T
-    return centred.loc[:, centred.abs().sum() > 0].to_numpy()
+    return np.asarray(centred.loc[:, centred.abs().sum() > 0])
 
 
 def sign_flip(rows: np.ndarray) -> float:

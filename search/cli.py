@@ -21,11 +21,13 @@ PIPED_WIDTH = 132
 
 VERBS = {
     "run": "search for the best order (the default when flags come first)",
-    "ls": "list what there is: spaces, suites, tasks, languages, methods, strategies, runs",
+    "validate": "read a task and its data: figures, examples, and everything that is wrong",
+    "difficulty": "measure how hard each intermediate task is: train it alone, score it on its English dev set",
+    "ls": "list what there is: spaces, suites, presets, tasks, languages, methods, strategies, runs",
     "show": "show the leaderboard of a finished run",
 }
 
-LISTED = ("spaces", "suites", "tasks", "languages", "methods", "strategies", "runs")
+LISTED = ("spaces", "suites", "presets", "tasks", "methods", "strategies", "languages", "runs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,10 +75,11 @@ def _dispatch(given: list[str], console: Console) -> int:
     verb, rest = (given[0], given[1:]) if given and not given[0].startswith("-") else ("run", given)
     if verb not in VERBS:
         raise Mistake(f"unknown command '{verb}'", where="order-search", right=nearest(verb, VERBS))
-    if verb == "ls":
-        return _ls(rest, console)
-    if verb == "show":
-        return _show(rest, console)
+    handlers = {"run": _run, "validate": _validate, "difficulty": _difficulty, "ls": _ls, "show": _show}
+    return handlers[verb](rest, console)
+
+
+def _run(rest: Sequence[str], console: Console) -> int:
     flags = vars(run_parser().parse_args(rest))
     from search.study_run import run_study
 
@@ -85,7 +88,7 @@ def _dispatch(given: list[str], console: Console) -> int:
 
 def run_parser() -> Parser:
     """The flags of `run`. No flag has a default here: what is not given comes from the files and `settings.py`."""
-    verbs = "\n".join(f"  {name:5} {text}" for name, text in VERBS.items())
+    verbs = "\n".join(f"  {name:10} {text}" for name, text in VERBS.items())
     parser = Parser(
         prog="order-search run",
         description="Search for the order of English intermediate tasks that transfers best to other languages.",
@@ -94,6 +97,7 @@ def run_parser() -> Parser:
     )  # fmt: skip
     what = parser.add_argument_group("what is searched")
     what.add_argument("--space", help="a name of configs/spaces, or a YAML file such as a run's config.yaml (orders)")
+    what.add_argument("--preset", help="published settings: a name of configs/presets, or a YAML file (none)")
     what.add_argument("--suite", help="the tasks to choose from: mini, xtreme, or a YAML file (mini)")
     what.add_argument("--model", help="micro, a folder, or a hub id such as FacebookAI/xlm-roberta-base (the suite's)")
     what.add_argument("--method", help="tuning methods, separated by commas (full)")
@@ -118,6 +122,7 @@ def run_parser() -> Parser:
     how.add_argument(
         "--limit", type=_count, help="examples a language and split, training included; stamps results LIMITED"
     )
+    how.add_argument("--on-bad-row", help="a malformed row of data: error, or skip: leave it out and go on (error)")
     how.add_argument("--dry-run", action="store_true", help="print the plan and what it costs, train nothing")
     how.add_argument("--debug", action="store_true", help="show tracebacks of mistakes")
     return parser
@@ -129,6 +134,56 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+def _validate(rest: Sequence[str], console: Console) -> int:
+    parser = Parser(
+        prog="order-search validate",
+        description=f"{VERBS['validate'].capitalize()}. Exit code 0 where nothing is wrong, 2 where something is.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("task", metavar="FILE", help="a task's YAML file, or the name of a task of configs/tasks")
+    parser.add_argument("--data-dir", help="folder of data sets, DIR/TASK/SPLIT.jsonl[.gz] or .parquet")
+    parser.add_argument("--model", default="micro", help="whose tokenizer: micro, a folder or a hub id (micro)")
+    parser.add_argument(
+        "--examples", type=_count_or_none, default=10, metavar="N", help="examples shown of a split and language (10)"
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    given = parser.parse_args(rest)
+    from search.validate import validate
+
+    clean = validate(given.task, given.data_dir, given.model, given.examples, given.format, console)
+    return DONE if clean else MISTAKE
+
+
+def _difficulty(rest: Sequence[str], console: Console) -> int:
+    parser = Parser(
+        prog="order-search difficulty",
+        description=f"{VERBS['difficulty'].capitalize()}. All tasks train on as many rows for as many steps.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--suite", help="whose intermediate tasks (mini)")
+    parser.add_argument("--data-dir", help="folder of data sets, DIR/TASK/SPLIT.jsonl[.gz] or .parquet")
+    parser.add_argument("--model", help="micro, a folder or a hub id (the suite's)")
+    parser.add_argument("--seeds", type=_count, help="root seeds that are averaged over (2)")
+    parser.add_argument("--limit", type=_count, help="rows of a task at most (those of the smallest)")
+    parser.add_argument("--out", help="folder whose store is used (runs)")
+    parser.add_argument("--store", help="folder or URL of the stages' outputs (OUT/store)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of run")
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    given = vars(parser.parse_args(rest))
+    form, overrides = given.pop("format"), given.pop("set")
+    from search.difficulty import measure, rows_of
+    from search.listing import print_rows
+    from search.settings import load_settings, parse_overrides
+    from search.study import Study
+
+    print_rows("difficulty", rows_of(measure(Study(*load_settings(given, parse_overrides(overrides))))), form, console)
+    return DONE
+
+
 def _ls(rest: Sequence[str], console: Console) -> int:
     parser = Parser(prog="order-search ls", description=VERBS["ls"], allow_abbrev=False)
     parser.add_argument("what", nargs="?", choices=LISTED, help="one of these; all but languages and runs if not given")
@@ -137,7 +192,7 @@ def _ls(rest: Sequence[str], console: Console) -> int:
     given = parser.parse_args(rest)
     from search.listing import listing, print_rows
 
-    for what in [given.what] if given.what else LISTED[:3] + LISTED[4:6]:
+    for what in [given.what] if given.what else LISTED[:-2]:
         print_rows(what, listing(what, given.out), given.format, console)
     return DONE
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from search.results import PRIMARY, csv_text
+from search.results import csv_text
 from trainables.languages import LANGUAGES
 
-TARGET, FAMILY = "target_", "family_"
-"""What the columns of targets and of language families begin with."""
+TARGET, FAMILY, EXTRA = "target_", "family_", "extra_"
+"""What the columns of targets, of language families, and of targets' further languages begin with."""
+
+OWN = "‡"
+"""Marks the score of a target whose own training set is among the order's tasks: no transfer."""
 
 PRECISION = 9
 """Digits to which scores are compared: sums of equal figures in other orders of adding still tie."""
@@ -23,7 +26,12 @@ MIN_ROOTS_FOR_INTERVAL = 3
 """Below this the t interval's half-width is 9 standard deviations or more and says nothing."""
 
 
-def leaderboard(scores: pd.DataFrame, stage_cost: Mapping[str, int], portion: str) -> pd.DataFrame:
+def leaderboard(
+    scores: pd.DataFrame,
+    stage_cost: Mapping[str, int],
+    portion: str,
+    about_orders: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
     """One row a candidate, best first; scores in percent.
 
     `score` is the mean over targets of the mean over languages, averaged over root seeds; `score_half_width` is half
@@ -33,14 +41,24 @@ def leaderboard(scores: pd.DataFrame, stage_cost: Mapping[str, int], portion: st
     The grid (targets × languages) and the roots are all that occur in the table. Figures are made from a candidate's
     whole roots; where it has none, a mean is missing if a cell of it is. A candidate without one of the roots may have
     lost a bad one, so it has no rank and stands below those that have all, with what it has.
+
+    Languages beyond those that a target is averaged over stand apart, in columns `extra_TARGET`. `about_orders` adds
+    columns that say more of an order than its scores do, by its name (`own_training_set`, `difficulty`).
     """
-    clean = scores[(scores.portion == portion) & (scores.perturbation == "none") & scores.metric.isin(PRIMARY)]
+    clean = scores[(scores.portion == portion) & (scores.perturbation == "none") & scores.main.astype(bool)]
+    apart = clean.apart.astype(bool)
+    clean, extra = clean[~apart], clean[apart]
     grid = pd.MultiIndex.from_frame(clean[["target", "language"]].drop_duplicates())
     roots = clean.seed.nunique()
     rows = [_row(str(name), part, grid, stage_cost) for name, part in clean.groupby("candidate", sort=False)]
     if not rows:
         return pd.DataFrame()
     board = pd.DataFrame(rows)
+    for target, part in extra.groupby("target", sort=False):
+        board[f"{EXTRA}{_snake(str(target))}"] = _extra(part, clean, board)
+    for order, said in (about_orders or {}).items():
+        for column, value in said.items():
+            board.loc[board.order == order, column] = value
     compared = board.score.astype(float).round(PRECISION)
     ranks = compared.where(board.seeds == roots).rank(method="min", ascending=False)
     board.insert(0, "rank", ranks.astype("Int64"))
@@ -68,6 +86,14 @@ def _row(name: str, part: pd.DataFrame, grid: pd.MultiIndex, cost: Mapping[str, 
         own = cells_[cells_.index.get_level_values("language").isin(codes)]
         row[f"{FAMILY}{family}"] = _mean(own.groupby("target").apply(_mean))
     return {**row, "stage_cost": cost.get(name)}
+
+
+def _extra(part: pd.DataFrame, clean: pd.DataFrame, board: pd.DataFrame) -> pd.Series:
+    """The mean of a target's further languages, over whole roots, for each candidate of the board."""
+    order_of = clean.drop_duplicates("candidate").set_index("candidate")
+    cells_ = part.pivot_table(index="candidate", columns="language", values="value", aggfunc="mean") * 100
+    means = cells_.mean(axis="columns", skipna=False).reindex(order_of.index)
+    return pd.Series(means.to_numpy(), index=board.index)
 
 
 def _mean(cells_: pd.Series) -> float:
@@ -151,8 +177,14 @@ def cells(record: Mapping[str, Any], board: pd.DataFrame) -> list[str]:
         _figure(record["rank"], 0), str(record["order"]), *varied,
         _figure(record["score"]) + (f" ± {half}" if half else "") + partial,
         f"{record['worst_language']} {worst}" if worst else "", _figure(record["gap_to_english"]),
-        *(_figure(record[target]) for target in _targets(board)), _figure(record["stage_cost"], 0),
+        *(_marked(record, target) for target in _targets(board)), _figure(record["stage_cost"], 0),
     ]  # fmt: skip
+
+
+def _marked(record: Mapping[str, Any], target: str) -> str:
+    own = record.get("own_training_set")
+    marked = isinstance(own, str) and target.removeprefix(TARGET) in map(_snake, own.split())
+    return _figure(record[target]) + (f" {OWN}" if marked else "")
 
 
 def _figure(value: Any, digits: int = 1) -> str:

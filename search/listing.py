@@ -29,6 +29,9 @@ def listing(what: str, out: str = "runs") -> Rows:
         case "spaces" | "suites":
             files = {name: read_yaml(configs_dir() / what / f"{name}.yaml") for name in names(what)}
             return [{"name": name, "question": content.get("question", "")} for name, content in files.items()]
+        case "presets":
+            texts = {name: (configs_dir() / what / f"{name}.yaml").read_text("utf-8") for name in names(what)}
+            return [{"name": name, "settings": text.split("\n")[0].lstrip("# ")} for name, text in texts.items()]
         case "languages":
             return [{"code": code, **info._asdict()} for code, info in LANGUAGES.items()]
         case "methods":

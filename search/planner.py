@@ -215,7 +215,8 @@ class Planner:
         run = self.runs[name]
         for target, key in run.goals.items():
             record = self.store.record(key) or {}
-            run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []))
+            apart = self.study.apart.get(target, ())
+            run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []), apart)
         self._results[run.candidate][run.seed] = run.rows
         self._means[run.candidate].append(mean_score(run.rows, self.portion))
         self._listener("run", {"name": name, "score": self._means[run.candidate][-1]})

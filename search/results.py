@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,7 @@ from search.candidate import Candidate
 if TYPE_CHECKING:
     import pandas as pd
 
-PRIMARY = ("accuracy", "f1")
-"""The metric a target's score is made of; a target has one of them."""
-
-
-SCORE_KEYS = {"language", "portion", "metric", "value", "n", "stderr"}
+SCORE_KEYS = {"language", "portion", "metric", "main", "value", "n", "stderr"}
 """What a stored score stage says of each of its scores."""
 
 
@@ -29,7 +25,8 @@ class Row:
     """One score. `value` and `stderr` are shares in [0, 1]; clean rows have perturbation `none` and severity 0.
 
     `portion` is `dev` (English), `test`, or a half of the test items: `search`, which an oracle selection may see, and
-    `report`, which it may not.
+    `report`, which it may not. `main` marks the metric a target's score is made of; `apart` a language beyond those the
+    target is averaged over.
     """
 
     candidate: str
@@ -43,19 +40,23 @@ class Row:
     perturbation: str
     severity: int
     metric: str
+    main: bool
     value: float
     n: int
     stderr: float | None
+    apart: bool = False
 
 
-def rows_of(candidate: Candidate, seed: int, target: str, scores: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """A stored stage's scores as rows of the table."""
+def rows_of(
+    candidate: Candidate, seed: int, target: str, scores: Iterable[Mapping[str, Any]], apart: Collection[str] = ()
+) -> list[Row]:
+    """A stored stage's scores as rows of the table; `apart` are languages that the target is not averaged over."""
     return [
         Row(
             candidate=candidate.name, order=str(candidate.order), method=candidate.method,
             learning_rate=candidate.learning_rate, seed=seed, target=target, language=score["language"],
-            portion=score["portion"], perturbation="none", severity=0, metric=score["metric"], value=score["value"],
-            n=score["n"], stderr=score["stderr"],
+            portion=score["portion"], perturbation="none", severity=0, metric=score["metric"], main=score["main"],
+            value=score["value"], n=score["n"], stderr=score["stderr"], apart=score["language"] in apart,
         )
         for score in scores
     ]  # fmt: skip
@@ -65,7 +66,7 @@ def target_scores(rows: Iterable[Row], portion: str) -> dict[str, float]:
     """The mean over languages of each target's primary metric (XTREME's task score)."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row.portion == portion and row.metric in PRIMARY and row.perturbation == "none":
+        if row.portion == portion and row.main and not row.apart and row.perturbation == "none":
             values[row.target].append(row.value)
     return {target: sum(found) / len(found) for target, found in values.items()}
 

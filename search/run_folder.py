@@ -22,10 +22,13 @@ from rich.table import Table
 from rich.text import Text
 
 from search.candidate import run_name
-from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.leaderboard import OWN, cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.order import Order
 from search.results import csv_text, selection_value, table
+from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS
+from trainables.tasks import UNTRAINED
 
 if TYPE_CHECKING:
     from search.planner import Planner
@@ -51,6 +54,10 @@ class RunFolder:
             right = "a folder that this user may write to"
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
         self._study, self._command, self._start = study, list(command), started or time.time()
+        if study.data.skipped:
+            first = study.data.skipped[0]
+            rows = f"{len(study.data.skipped):,} bad row{'s' if len(study.data.skipped) > 1 else ''} left out"
+            say(f"{rows}, listed in manifest.json; the first: {first.where}: {first.what}")
         self.manifest("running", {}, {})
         text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
         settings = study.settings.model_dump(mode="json", exclude={"space"}, exclude_none=True)
@@ -81,7 +88,8 @@ class RunFolder:
             "seeds": list(range(settings.seeds)), "objective": settings.objective,
             "oracle_selection": settings.objective == "target-dev",
             "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
-            "grid": self._study.grid, "limited": settings.limit, "candidates": more.get("candidates", 0),
+            "grid": self._study.grid, "apart": self._study.apart, "partial": self._study.partial,
+            "skipped_rows": _skipped(self._study), "limited": settings.limit, "candidates": more.get("candidates", 0),
             "cost": {**cost, "seconds": round(self.seconds, 1)}, **more,
         }  # fmt: skip
         self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -94,7 +102,8 @@ class RunFolder:
         self._table("candidates", _candidates(planner))
         self._predictions(planner)
         cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
-        board = leaderboard(scores, cost, planner.portion)
+        orders = {str(c.order): about_order(self._study, c.order) for c in planner.candidates}
+        board = leaderboard(scores, cost, planner.portion, orders)
         about = describe(self._study)
         self.write("leaderboard.csv", to_csv(board))
         self.write("leaderboard.json", to_json(board, about))
@@ -116,6 +125,15 @@ class RunFolder:
             self.write(f"predictions/{target}.parquet", _parquet(pd.concat(parts, ignore_index=True)))
 
 
+def about_order(study: Study, order: Order) -> dict[str, str]:
+    """What a leaderboard says of an order besides its scores; the same columns for every order of a study."""
+    said = {"own_training_set": " ".join(study.own_training_set(order))}
+    ratings = {task.name: task.difficulty.rating for task in study.intermediate if task.difficulty}
+    if ratings:
+        said["difficulty"] = ">".join("+".join(ratings.get(t, "?") for t in group) for group in order.groups)
+    return said
+
+
 def describe(study: Study) -> dict[str, Any]:
     """What a leaderboard says of itself: a title, and what its figures are. The same for the same study."""
     settings = study.settings
@@ -129,14 +147,42 @@ def describe(study: Study) -> dict[str, Any]:
         "± is the 95 % t interval over roots" if settings.seeds >= 3
         else f"no interval: at {roots} it would be 9 standard deviations wide or more, or cannot be had"
     )  # fmt: skip
-    cells_ = ", ".join(f"{target} in {len(codes)}" for target, codes in study.grid.items())
+    languages = {name: [c for c in codes if c not in study.apart.get(name, ())] for name, codes in study.grid.items()}
+    cells_ = ", ".join(f"{name} in {study.partial.get(name, len(codes))}" for name, codes in languages.items())
+    apart = "; ".join(f"{name} in {', '.join(codes)}" for name, codes in study.apart.items() if codes)
+    own = sorted({name for order in _listed(study) for name in study.own_training_set(order)})
     notes = [
         *stamps,
         "score: mean over targets of the mean over languages, in percent, trained in English alone",
         f"languages: {cells_}; {roots}; {interval}",
+        *([f"shown apart, in no mean: {apart}"] if apart else []),
+        *(
+            [f"{OWN} the target's own training set is among the order's tasks: no transfer ({', '.join(own)})"]
+            if own
+            else []
+        ),
+        *_sentence_settings(study),
         f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
     ]
     return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
+
+
+def _listed(study: Study) -> list[Order]:
+    """An order of each task alone: what can be said of tasks without listing a space."""
+    return [Order(((task.name,),)) for task in study.intermediate]
+
+
+def _sentence_settings(study: Study) -> list[str]:
+    """How sentences became vectors, where a target compares them."""
+    notes = []
+    for target in study.targets:
+        if target.kind in UNTRAINED:
+            how = f"{target.retrieval.pooling} pooling of layer {target.retrieval.layer}"
+            if target.kind == "mining":
+                rule = "dev gold" if "dev" in study.splits(target) else "cross-fitted on halves of the gold pairs"
+                how += f", {target.mining.score} of {target.mining.neighbours} neighbours, threshold {rule}"
+            notes.append(f"{target.name}: {how}")
+    return notes
 
 
 def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:
@@ -165,6 +211,12 @@ def show(path: str, console: Console) -> None:
         right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
         what = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise Mistake(f"leaderboard.json cannot be read: {what}", where=path, right=right) from error
+
+
+def _skipped(study: Study) -> dict[str, Any]:
+    """Rows of data that were malformed and left out (`--on-bad-row skip`): how many, and the first of them."""
+    rows = [row._asdict() for row in study.data.skipped]
+    return {"count": len(rows), "rows": rows[:100]}
 
 
 def _made(path: Path) -> bool:

@@ -1,10 +1,10 @@
-"""Every setting, its default and its check. Precedence: default < suite < space file < flag."""
+"""Every setting, its default and its check. Precedence: default < suite < preset < space file < flag."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,9 +18,10 @@ from trainables.methods import METHODS
 
 
 class OrderSettings(Config):
-    """Which orders are candidates: ordered subsets, permutations, sequences of groups, or an explicit list."""
+    """Which orders are candidates: ordered subsets, permutations, sequences of groups, all tasks in one group beside
+    each alone (joint), or an explicit list."""
 
-    kind: Literal["subsets", "permutations", "groups", "explicit"] = "subsets"
+    kind: Literal["subsets", "permutations", "groups", "joint", "explicit"] = "subsets"
     max_length: int | None = Field(None, ge=1, description="groups an order has at most")
     max_group: int | None = Field(None, ge=1, description="tasks a group has at most (kind: groups)")
     explicit: list[str] = Field(default_factory=list, description="the orders of kind: explicit")
@@ -32,20 +33,46 @@ class OrderSettings(Config):
         return self
 
 
+class TargetTraining(Config):
+    """What one target's own stage has of its own; what is left out is as for all."""
+
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0, lt=1)
+    batch_size: int | None = Field(None, ge=1)
+    warmup: float | None = Field(None, ge=0)
+    weight_decay: float | None = Field(None, ge=0)
+
+
 class TrainSettings(Config):
     """The budget and optimizer of a training stage."""
 
     steps: int = Field(100, ge=1, description="optimizer steps of an intermediate stage")
+    epochs: float | None = Field(None, gt=0, description="instead of steps: times through its training examples")
     target_steps: int = Field(100, ge=1, description="optimizer steps of a target's own stage")
+    target_epochs: float | None = Field(None, gt=0, description="instead of target_steps")
     batch_size: int = Field(32, ge=1, description="examples a step")
-    warmup: int = Field(10, ge=0, description="steps until the learning rate is reached; it then stays")
+    warmup: float = Field(10, ge=0, description="steps (or, below 1, their share) until the learning rate is reached")
     weight_decay: float = Field(0.01, ge=0)
+    targets: dict[str, TargetTraining] = Field(default_factory=dict, description="by target: its own stage's settings")
+    sampling: Literal["proportional", "capped", "uniform", "temperature"] = Field(
+        "proportional", description="how a group's tasks are drawn: by size, by size up to `cap`, alike, by size^(1/T)"
+    )
+    cap: int | None = Field(None, ge=1, description="examples a task counts with at most (sampling: capped)")
+    temperature: float = Field(2.0, ge=1, description="T of sampling: temperature")
+
+    @model_validator(mode="after")
+    def _capped(self) -> Self:
+        if (self.sampling == "capped") != (self.cap is not None):
+            raise ValueError("sampling: capped and a `cap` go together")
+        return self
 
 
 class Settings(Config):
     """A study's settings. `space` names where they came from; everything else may stand in a space file."""
 
     space: str = "orders"
+    preset: str | None = Field(None, description="published settings: a name of configs/presets or a file")
     question: str = Field("", description="what the space asks, for people")
     suite: str = Field("mini", description="the tasks to choose from: a name of configs/suites or a file")
     intermediate: list[str] = Field(default_factory=list, description="intermediate tasks (default: the suite's)")
@@ -55,6 +82,8 @@ class Settings(Config):
     model: str = Field("micro", description="micro, a folder, or a hub id")
     method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")
     learning_rate: list[float] = Field(default_factory=lambda: [1e-3], description="learning rates")
+    max_length: dict[str, int] = Field(default_factory=dict, description="by task: tokens, instead of its file's")
+    controls: bool = Field(False, description="for each length of order one of as many sham stages")
     train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
     strategy: str = Field("exhaustive", description="who proposes candidates")
     candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
@@ -68,6 +97,7 @@ class Settings(Config):
     cpus_per_trial: int = Field(1, ge=1)
     max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
     limit: int | None = Field(None, ge=1, description="examples a language and split, training included")
+    on_bad_row: Literal["error", "skip"] = Field("error", description="what becomes of a row of data that is malformed")
 
     @field_validator("intermediate", "targets", "languages", "method", "learning_rate", mode="before")
     @classmethod
@@ -119,7 +149,7 @@ def load_suite(name: str, flag: str = "--suite") -> tuple[Suite, str]:
 def load_settings(
     flags: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
 ) -> tuple[Settings, dict[str, str]]:
-    """The settings of a command: suite, then space file, then `overrides` (`--set`), then flags that were given.
+    """The settings of a command: suite, preset, space file, `overrides` (`--set`), then flags that were given.
 
     With them, for each key that was set (`train`, `train.steps`), the flag or the file that set it. Raises Mistake, or
     Mistakes with all errors at once, each with the flag or the file and key that is wrong.
@@ -136,6 +166,7 @@ def load_settings(
     where: dict[str, str] = {}
     layers: list[tuple[Mapping[str, Any], str]] = [
         ({"intermediate": suite.intermediate, "targets": suite.targets, **suite.settings}, suite_file),
+        *_preset(named),
         (from_file, str(path)),
         (overrides or {}, "--set"),
         ({key: value for key, value in flags.items() if value is not None}, ""),
@@ -152,6 +183,18 @@ def load_settings(
     settings = build(Settings, {**content, "space": space, "suite": suite_name}, where)
     _check_names(settings, where)
     return settings, where
+
+
+def _preset(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Mapping[str, Any], str]]:
+    """The published settings that a flag or a file names."""
+    source, name = next(((s, layer["preset"]) for s, layer in named if layer.get("preset") is not None), ("", None))
+    if name is None:
+        return []
+    path = find("presets", str(name), place_of(source, "preset"))
+    content = read_yaml(path)
+    if "preset" in content:
+        raise Mistake("a preset names no other preset", where=place_of(str(path), "preset"))
+    return [(content, str(path))]
 
 
 def check_out(settings: Settings, place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import version
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from search.candidate import Candidate
 from search.order import Order, OrderSpace
-from search.settings import Settings
+from search.settings import Settings, TargetTraining
 from search.space import Space
 from trainables.config import place_of
 from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
 from trainables.fingerprint import model_fingerprint, model_path
 from trainables.stage import Scalar, Stage
-from trainables.tasks import Task, load_task
+from trainables.tasks import UNTRAINED, Task, load_task, sham
 
 if TYPE_CHECKING:
     from trainables.examples import Split
@@ -30,23 +31,42 @@ class Study:
         """`places` says which flag or file set each key. Raises Mistake for whatever is asked that cannot be."""
         self.settings = settings
         self._places = places or {}
-        self.intermediate = [load_task(name, self._place("intermediate")) for name in settings.intermediate]
+        self.data = DataSource(settings.data_dir, settings.limit, settings.on_bad_row)
+        self.intermediate = [self._task(name, "intermediate") for name in settings.intermediate]
         self._borrowed: dict[str, Task] = {}
-        self.targets = [self._by_name(load_task(name, self._place("targets"))) for name in settings.targets]
+        self.targets = [self._by_name(self._task(name, "targets")) for name in settings.targets]
+        orders = self._orders()
+        self.shams = self._shams(orders)
         self._check_tasks()
+        chain = [Order(tuple((task.name,) for task in self.shams[: end + 1])) for end in range(len(self.shams))]
+        self.space = Space(orders, settings.method, settings.learning_rate, chain)
+        self.model = model_path(settings.model)
+
+    def _task(self, name: str, key: str) -> Task:
+        task = self.data.resolved(load_task(name, self._place(key)))
+        length = self.settings.max_length.get(task.name)
+        return task.model_copy(update={"max_length": length}) if length else task
+
+    def _orders(self) -> OrderSpace:
+        chosen = self.settings.orders
         names = [task.name for task in self.intermediate]
         where = self._place("orders.explicit")
-        orders = [Order.parse(text, known=names, where=where) for text in settings.orders.explicit]
-        self.space = Space(
-            OrderSpace(
-                names, settings.orders.kind, max_length=settings.orders.max_length,
-                max_group=settings.orders.max_group, orders=orders, where=self._place("orders"),
-            ),
-            settings.method,
-            settings.learning_rate,
+        listed = [Order.parse(text, known=names, where=where) for text in chosen.explicit]
+        if chosen.kind == "joint":
+            singles = [Order(((name,),)) for name in names] if len(names) > 1 else []
+            listed = [Order(()), *singles, Order((tuple(names),))]
+        return OrderSpace(
+            names, "explicit" if chosen.kind == "joint" else chosen.kind, max_length=chosen.max_length,
+            max_group=chosen.max_group, orders=listed, where=self._place("orders"),
         )  # fmt: skip
-        self.data = DataSource(settings.data_dir, settings.limit)
-        self.model = model_path(settings.model)
+
+    def _shams(self, orders: OrderSpace) -> list[Task]:
+        """Tasks with shuffled labels, one for each stage of the longest order: what longer training alone does."""
+        if not self.settings.controls:
+            return []
+        where = self._place("controls")
+        known = [task for task in self.intermediate if task.kind != "masked_lm"]
+        return [sham(task, where) for task in known[: max(orders.count_by_length())]]
 
     def _by_name(self, target: Task) -> Task:
         """The target with its training task named, where its file gives that by path."""
@@ -59,11 +79,13 @@ class Study:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """Every task by name: intermediate tasks, targets, and the tasks whose training sets targets use."""
-        named = {task.name: task for task in (*self.intermediate, *self.targets)}
+        named = {task.name: task for task in (*self.intermediate, *self.shams, *self.targets)}
         for target in self.targets:
             if target.trained_on and target.trained_on not in named:
                 borrowed = self._borrowed.get(target.trained_on)
-                named[target.trained_on] = borrowed or load_task(target.trained_on, f"task {target.name}, key 'train'")
+                task = borrowed or load_task(target.trained_on, f"task {target.name}, key 'train'")
+                length = self.settings.max_length.get(target.name, task.max_length)
+                named[target.trained_on] = self.data.resolved(task.model_copy(update={"max_length": length}))
         return named
 
     @cached_property
@@ -79,7 +101,7 @@ class Study:
                     where=self._place("languages"),
                     right=nearest(code, known),
                 )
-        listed = {target.name: wanted or target.languages or found[target.name] for target in self.targets}
+        listed = {t.name: wanted or [*t.languages, *t.extra_languages] or found[t.name] for t in self.targets}
         grid = {name: [code for code in codes if code in listed[name]] for name, codes in found.items()}
         for name, codes in grid.items():
             if not codes:
@@ -92,12 +114,43 @@ class Study:
         return grid
 
     @cached_property
+    def apart(self) -> dict[str, list[str]]:
+        """Languages of each target that are scored beyond those it is averaged over."""
+        if self.settings.languages:
+            return {}
+        return {t.name: [code for code in self.grid[t.name] if code in t.extra_languages] for t in self.targets}
+
+    @property
+    def partial(self) -> dict[str, str]:
+        """What is said of targets whose data have not all of their languages: `2 of 9 languages (ko, sw)`."""
+        said = {}
+        for target in self.targets:
+            have = [code for code in self.grid[target.name] if code in target.languages]
+            if len(have) < len(target.languages) and not self.settings.languages:
+                said[target.name] = f"{len(have)} of {len(target.languages)} languages ({', '.join(have)})"
+        return said
+
+    def own_training_set(self, order: Order) -> list[str]:
+        """Targets whose own training set is among the order's tasks: for those it is no transfer."""
+        sources = {source for name in order.tasks for source in _sources(self.tasks[name])}
+        return [
+            target.name
+            for target in self.targets
+            if target.trained_on and sources & _sources(self.tasks[target.trained_on])
+        ]
+
+    @cached_property
     def fingerprints(self) -> dict[tuple[str, str], str]:
         """Of the data of each (kind of stage, task): what it reads, in which languages, cut to which limit."""
-        found = {("train", task.name): self.data.fingerprint(task, {"train": ["en"]}) for task in self._trained()}
+        found = {
+            ("train", task.name): self.data.fingerprint(task, {"train": task.train_languages})
+            for task in self._trained()
+        }
         for target in self.targets:
             splits: dict[Split, list[str]] = {"test": self.grid[target.name]}
-            own = self.data.fingerprint(target, {**splits, "dev": ["en"]} if "dev" in self._splits(target) else splits)
+            if "dev" in self.splits(target):
+                splits["dev"] = self.grid[target.name] if target.kind == "mining" else ["en"]
+            own = self.data.fingerprint(target, splits)
             borrowed = (
                 ""
                 if target.trained_on in (None, target.name)
@@ -129,23 +182,20 @@ class Study:
 
     def stages(self, candidate: Candidate, seed: int) -> list[Stage]:
         """One run's stages, parents before children: the candidate's order, then each target's own and score."""
-        budget = self.settings.train
         found: list[Stage] = []
         last: str | None = None
 
-        def train(tasks: tuple[str, ...], parent: str | None, steps: int) -> str:
+        def train(tasks: tuple[str, ...], parent: str | None, target: str = "") -> str:
             data = tuple(self.fingerprints["train", name] for name in tasks)
-            stage = Stage(
-                "train", parent, tasks, data, self.model_fingerprint, candidate.method,
-                self._training_settings(candidate), steps, seed,
-            )  # fmt: skip
+            steps, settings = self._budget(candidate, tasks, target)
+            stage = Stage("train", parent, tasks, data, self.model_fingerprint, candidate.method, settings, steps, seed)
             found.append(stage)
             return stage.key
 
         for group in candidate.order.groups:
-            last = train(group, last, budget.steps)
+            last = train(group, last)
         for target in self.targets:
-            parent = train((target.trained_on,), last, budget.target_steps) if target.trained_on else last
+            parent = train((target.trained_on,), last, target.name) if target.trained_on else last
             data = (self.fingerprints["score", target.name],)
             found.append(
                 Stage("score", parent, (target.name,), data, self.model_fingerprint, candidate.method, self._numeric)
@@ -166,13 +216,17 @@ class Study:
         orders, settings = self.space.orders, self.settings
         each = len(settings.method) * len(settings.learning_rate) * settings.seeds
         trained = {target.trained_on for target in self.targets if target.trained_on}
-        naive = each * (orders.naive_stages() + orders.size * (len(trained) + len(self.targets)))
-        distinct = each * (orders.distinct_stages() + orders.size * (len(trained) + len(self.targets)))
+        controls = self.space.controls
+        leaves = (orders.size + len(controls)) * (len(trained) + len(self.targets))
+        naive = each * (orders.naive_stages() + sum(map(len, controls)) + leaves)
+        distinct = each * (orders.distinct_stages() + max(map(len, controls), default=0) + leaves)
         if orders.size and not orders[0].groups:
             untrained = sum(not target.trained_on for target in self.targets)
             distinct -= (each - len(settings.method)) * untrained
         names = [task.name for task in self.intermediate]
-        if orders.kind == "subsets" and settings.train.steps == settings.train.target_steps:
+        budget = settings.train
+        alike = budget.steps == budget.target_steps and budget.epochs == budget.target_epochs and not budget.targets
+        if orders.kind == "subsets" and alike:
             distinct -= each * len(trained & set(names)) * orders.distinct_stages() // max(1, len(names))
         return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct}
 
@@ -185,6 +239,7 @@ class Study:
             "languages": self.grid,
             "data_dir": self.settings.data_dir and str(self.data.folder),
             "limit": self.settings.limit,
+            "on_bad_row": self.settings.on_bad_row,
             "threads": self.settings.cpus_per_trial,
             "device": self.device,
         }
@@ -200,28 +255,56 @@ class Study:
             "torch": version("torch"),
         }
 
-    def _training_settings(self, candidate: Candidate) -> Mapping[str, Scalar]:
+    @property
+    def _sampling(self) -> dict[str, Scalar]:
+        """How the tasks of a group are drawn; a stage of one task does not depend on it."""
         budget = self.settings.train
-        return {
-            **self._numeric, "learning_rate": candidate.learning_rate, "batch_size": budget.batch_size,
-            "warmup": budget.warmup, "weight_decay": budget.weight_decay,
+        match budget.sampling:
+            case "capped":
+                return {"sampling": "capped", "cap": budget.cap}
+            case "temperature":
+                return {"sampling": "temperature", "temperature": budget.temperature}
+            case rule:
+                return {"sampling": rule}
+
+    def _budget(self, candidate: Candidate, tasks: tuple[str, ...], target: str = "") -> tuple[int, dict[str, Scalar]]:
+        """Steps and settings of a stage: an intermediate one's, or a target's own, which may have some of its own."""
+        common = self.settings.train
+        own = common.targets.get(target) or TargetTraining.model_validate({})
+        batch_size = own.batch_size or common.batch_size
+        steps, epochs = common.steps, common.epochs
+        if target:
+            steps, epochs = common.target_steps, common.target_epochs
+        if own.steps or own.epochs:
+            steps, epochs = own.steps or 1, own.epochs
+        if epochs:
+            examples = sum(len(self.data.training(self.tasks[name])) for name in tasks)
+            steps = max(1, math.ceil(epochs * examples / batch_size))
+        warmup = common.warmup if own.warmup is None else own.warmup
+        return steps, {
+            **self._numeric, "learning_rate": own.learning_rate or candidate.learning_rate, "batch_size": batch_size,
+            "warmup": round(warmup * steps) if 0 < warmup < 1 else int(warmup),
+            "weight_decay": common.weight_decay if own.weight_decay is None else own.weight_decay,
+            **(self._sampling if len(tasks) > 1 else {}),
         }  # fmt: skip
 
     def _trained(self) -> list[Task]:
         """Tasks that some stage trains on."""
-        names = [task.name for task in self.intermediate] + [t.trained_on for t in self.targets if t.trained_on]
+        names = [task.name for task in (*self.intermediate, *self.shams)]
+        names += [target.trained_on for target in self.targets if target.trained_on]
         return [self.tasks[name] for name in dict.fromkeys(names)]
 
     @staticmethod
-    def _splits(task: Task) -> set[str]:
-        hub = set(task.source.hub.splits) if task.source.hub else set()
-        return {"train", "dev", "test"} if task.source.mini else {*task.source.folder, *hub}
+    def splits(task: Task) -> set[Split]:
+        """The splits that a task has."""
+        source = task.source
+        return {"train", "dev", "test"} if source.mini or source.tasks or source.ccgbank else source.splits
 
     def _check_tasks(self) -> None:
         mistakes = []
         for task in self.intermediate:
-            if task.kind == "retrieval":
-                right = "a task with training examples; retrieval tasks are targets"
+            if task.kind in UNTRAINED:
+                right = f"a task with training examples; {task.kind} tasks are targets"
                 where = self._place("intermediate")
                 mistakes.append(Mistake(f"'{task.name}' cannot be an intermediate task", where=where, right=right))
         names = [target.name for target in self.targets]
@@ -230,6 +313,9 @@ class Study:
                 where, right = self._place("targets"), "a name of its own for each task, in its file"
                 mistakes.append(Mistake(f"two tasks are named '{task.name}'", where=where, right=right))
         for target in self.targets:
+            if target.kind == "masked_lm":
+                what = f"'{target.name}' cannot be a target: masked language modelling has no test labels"
+                mistakes.append(Mistake(what, where=self._place("targets"), right="an intermediate task"))
             trained = self.tasks[target.trained_on or target.name]
             if (trained.kind, trained.labels) != (target.kind, target.labels):
                 where = f"task {target.name}, key 'train'"
@@ -252,3 +338,13 @@ class Study:
                 where=self._place("objective"),
                 right="a trained target beside it, or --objective target-dev (stamped as oracle selection)",
             )
+
+
+def _sources(task: Task) -> set[str]:
+    """What a task's training examples are: its parts, each by the data they are read from. A sham is no source."""
+    if task.sham:
+        return set()
+    source = task.source
+    if source.tasks:
+        return {one for name in source.tasks for one in _sources(load_task(name, f"task {task.name}"))}
+    return {f"mini {source.mini}" if source.mini else source.folder.get("train") or source.ccgbank or task.name}

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load, save
 
-from trainables.data import DataSource
+from trainables.data import DataSource, OnBadRow
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
 from trainables.kinds import KINDS
@@ -40,6 +40,7 @@ class Workplace:
     languages: dict[str, list[str]]
     data_dir: str | None = None
     limit: int | None = None
+    on_bad_row: OnBadRow = "error"
     threads: int = 1
     device: str = "cpu"
 
@@ -70,7 +71,7 @@ class Bench:
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.place = place
         self.store = Store(place.store)
-        self._data = DataSource(place.data_dir, place.limit)
+        self._data = DataSource(place.data_dir, place.limit, place.on_bad_row)
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
         self._features: dict[str, list[Feature]] = {}
         self._sets: dict[str, list[EvaluationSet]] = {}
@@ -114,7 +115,7 @@ class Bench:
         self.model.reset(parent)
         # A target may be trained on another task's set (XNLI on MNLI): its head was trained under that name.
         if target.trained_on:
-            self.model.add_head(target.trained_on, KINDS[target.kind].head(target, self.model.width))
+            self.model.add_head(target.trained_on, KINDS[target.kind].head(target, self.model))
             self.model.load_head(target.trained_on, parent)
         head = self.model.head(target.trained_on) if target.trained_on else None
         return evaluate(self.model, target, head, self._evaluation_sets(target))
@@ -133,7 +134,11 @@ class Bench:
                     self._tasks[task.trained_on], "dev", ["en"]
                 )
                 portions |= {("dev", code): rows for code, rows in dev.items()}
-            test = self._data.load(task, "test", self.place.languages[task.name])
+            elif task.kind == "mining":
+                gold = self._data.load(task, "dev", self.place.languages[task.name])
+                portions |= {("threshold", code): rows for code, rows in gold.items()}
+            languages = self.place.languages[task.name]
+            test = self._data.load(task, "test", languages) if languages else {}
             portions |= {("test", code): rows for code, rows in test.items()}
             self._sets[task.name] = sets_of(task, portions, self.model)
         return self._sets[task.name]

@@ -58,6 +58,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         raise Mistake(f"the file is no valid YAML: {getattr(error, 'problem', error)}", where=where) from error
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # of values that are tagged or nested oddly
+        right = "dates and versions in quotes, no tags such as !!int"
+        raise Mistake(f"the file is no valid YAML: {error}", where=str(path), right=right) from error
     if not isinstance(content, dict):
         raise Mistake("the file holds no keys and values", where=str(path), right="lines of the form `key: value`")
     return content

@@ -34,11 +34,15 @@ class Pair(NamedTuple):
     """Where in the two texts words stand whose sense is known (start and end characters, sense)."""
 
 
-Senses = dict[str, dict[str, str]]
-"""For each language the sense of each word (in lower case): words with one sense translate each other."""
+Senses = dict[str, dict[str, tuple[str, ...]]]
+"""For each language the senses of each word (in lower case), the usual one first: words that share a sense translate
+each other."""
 
 
 _WORD = re.compile(r"\w+")
+
+_SIGNS = {"。": ".", "।": ".", "？": "?", "؟": "?", "，": ",", "،": ","}
+"""Punctuation marks and the English ones they stand for."""
 
 _EXCHANGED = {"agent": "other", "other": "agent"}
 """Roles of a comparison told from the other side."""
@@ -63,8 +67,9 @@ class Corpus(ABC):
         """The words of each sense in all languages, capitalised too, as they may begin a sentence."""
         words: dict[str, list[str]] = defaultdict(list)
         for code in self.languages:
-            for word, sense in self.senses.get(code, {}).items():
-                words[sense] += list(dict.fromkeys((word, word[0].upper() + word[1:])))
+            for word, senses in self.senses.get(code, {}).items():
+                for sense in senses:
+                    words[sense] += list(dict.fromkeys((word, word[0].upper() + word[1:])))
         return dict(sorted(words.items()))
 
     def advance(self, share: float) -> None:  # noqa: B027 - most corpora have nothing to change
@@ -86,19 +91,18 @@ class MiniCorpus(Corpus):
         self.languages = language_codes()
         self.relations = tuple(f"{how}{sign}" for how in self.KINDS_OF_CHANGE for sign in ("", "/denied"))
         self._switched = switched
-        self._two_clauses = 0.4
+        self._clauses: tuple[int, ...] = (1, 1, 2)
         self._words = self._dictionary()
-        self.senses = self._senses()
+        self.senses = {code: self._senses(code) for code in self.languages}
 
     def advance(self, share: float) -> None:
-        """Single clauses first: they are shorter and teach the comparison soonest."""
-        self._two_clauses = 0.0 if share < 0.4 else 0.4
+        """Single clauses first: they are shorter and teach the comparison soonest. Paragraphs last."""
+        self._clauses = (1,) if share < 0.35 else (1, 1, 1, 2, 2) if share < 0.6 else (1, 1, 1, 1, 2, 2, 2, 3, 3, 4)
 
     def pair(self, rng: random.Random) -> Pair:
         fact = self._fact(rng)
-        facts = [fact]
-        if rng.random() < self._two_clauses:
-            facts.insert(rng.randrange(2), self._fact(rng))
+        facts = [self._fact(rng) for _ in range(rng.choice(self._clauses) - 1)]
+        facts.insert(rng.randrange(len(facts) + 1), fact)
         how, told = self._change(rng, fact, facts)
         changed = {role for role, concept in told.fillers if fact.roles.get(role) != concept or how == "other"}
         flipped = rng.random() < 0.4 and told.kind not in meaning.POSITIVE_ONLY
@@ -108,18 +112,33 @@ class MiniCorpus(Corpus):
             changed = {_EXCHANGED.get(role, role) for role in changed}
         first, second = self._two_languages(rng)
         asked = len(facts) == 1 and not fact.negated and not told.negated and rng.random() < 0.15
-        one = meaning.say(rng, *facts, ask=asked).sentence(first)
-        saying = meaning.say(rng, told, ask=asked)
-        two = saying.sentence(second)
-        if told.kind == "before" and saying.sides[0]:
-            changed = {_EXCHANGED.get(role, role) for role in changed}
+        premise = self._saying(rng, facts, ask=asked)
+        one = meaning.paragraph(first, premise)
+        open_roles = (
+            [] if asked or told.negated else [r for r in meaning.QUESTIONS.get(told.kind, ()) if r in told.roles]
+        )
+        if open_roles and rng.random() < 0.25:
+            asking = rng.choice(open_roles), rng.randrange(12)
+            two, two_en = (meaning.question(code, told, *asking) for code in (second, "en"))
+        else:
+            saying = meaning.say(rng, told, ask=asked)
+            two, two_en = saying.sentence(second), saying.sentence("en")
+            if told.kind == "before" and saying.sides[0]:
+                changed = {_EXCHANGED.get(role, role) for role in changed}
         switched = rng.random() < self._switched
         # Some sentences come word by word, as treebanks give them: that is how taggers will see them.
         text = self._switch(rng, one.text, first) if switched else self._written(rng, one)
         again = self._written(rng, two)
         spans = tuple(span for span, role in zip(two.spans(again), two.roles, strict=True) if role in changed)
-        senses = self._known(one, first, text) if not switched else ()
-        return Pair(text, again, how + ("/denied" if flipped else ""), spans, senses, self._known(two, second, again))
+        senses = () if switched else self._known(one, first, text, facts, meaning.paragraph("en", premise))
+        retold = self._known(two, second, again, [told], two_en)
+        return Pair(text, again, how + ("/denied" if flipped else ""), spans, senses, retold)
+
+    @staticmethod
+    def _saying(rng: random.Random, facts: list[meaning.Fact], *, ask: bool) -> list[meaning.Saying]:
+        """One or two facts in one sentence, more of them in one sentence each."""
+        parts = [facts] if len(facts) < 3 else [[fact] for fact in facts]
+        return [meaning.say(rng, *part, ask=ask) for part in parts]
 
     @staticmethod
     def _written(rng: random.Random, sentence: Sentence) -> str:
@@ -132,14 +151,20 @@ class MiniCorpus(Corpus):
         return ("en", second) if draw < 0.6 else (first, second)
 
     def translation(self, rng: random.Random) -> tuple[str, str]:
-        said = self._saying(rng)
+        facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
         first, second = rng.choice(self.languages), rng.choice(self.languages if rng.random() < 0.7 else ("en",))
+        fact = facts[0]
+        roles = (
+            []
+            if fact.negated or len(facts) > 1
+            else [r for r in meaning.QUESTIONS.get(fact.kind, ()) if r in fact.roles]
+        )
+        if roles and rng.random() < 0.15:
+            role = rng.choice(roles)
+            return meaning.question(first, fact, role).text, meaning.question(second, fact, role).text
+        said = meaning.say(rng, *facts, ask=len(facts) == 1 and not fact.negated and rng.random() < 0.25)
         again = meaning.Saying(said.facts, said.sides, said.joined, rng.randrange(12))
         return said.sentence(first).text, again.sentence(second).text
-
-    def _saying(self, rng: random.Random) -> meaning.Saying:
-        facts = [self._fact(rng) for _ in range(1 if rng.random() < 0.6 else 2)]
-        return meaning.say(rng, *facts, ask=len(facts) == 1 and not facts[0].negated and rng.random() < 0.25)
 
     def _fact(self, rng: random.Random) -> meaning.Fact:
         while True:
@@ -167,32 +192,38 @@ class MiniCorpus(Corpus):
                     words[code].setdefault(form.lower(), concept)
         return words
 
-    def _senses(self, sentences: int = 2500) -> Senses:
-        """Words of the lexicon by their concept; all others (articles, particles) by the English word they align to."""
-        of: dict[str, dict[str, set[str]]] = {code: defaultdict(set) for code in self.languages}
-        for code in self.languages:
-            for concept in concept_tags():
-                for word in {word for form in language(code).forms(concept) for word in form.lower().split()}:
-                    of[code][word].add(concept)
-        senses: Senses = {c: {w: min(s) for w, s in words.items() if len(s) == 1} for c, words in of.items()}
-        rng = random.Random("alignment")
-        sayings = [self._saying(rng) for _ in range(sentences)]
-        english = [[word.lower() for word in saying.sentence("en").tokens] for saying in sayings]
-        senses["en"] |= {word: f"en {word}" for words in english for word in words if word not in senses["en"]}
-        for code in self.languages:
-            other = [[word.lower() for word in saying.sentence(code).tokens] for saying in sayings]
-            aligned = best_translations(zip(english, other, strict=True), least=0.25) if code != "en" else {}
-            senses[code] |= {w: senses["en"][e] for w, e in sorted(aligned.items()) if w not in senses[code]}
-            signs = {word for words in other for word in words if not any(map(str.isalpha, word))}
-            senses[code] |= {sign: senses["en"][sign] for sign in signs if sign in senses["en"]}
-            # What English has no word for is a sense of its own: "hat" is no hat in German.
-            senses[code] |= {w: f"{code} {w}" for words in other for w in words if w not in senses[code]}
-        return senses
+    @staticmethod
+    def _senses(code: str) -> dict[str, tuple[str, ...]]:
+        """Small words by the English ones they are listed under, all others by the concepts they belong to.
 
-    def _known(self, sentence: Sentence, code: str, text: str) -> tuple[tuple[int, int, str], ...]:
-        known = self.senses[code]
+        A small word that English has no counterpart for is a sense of its own.
+        """
+        lang = language(code)
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        for sense, words in lang.function_words.items():
+            for word in words:
+                found[word.lower()][f"en {sense}"] = None
+        small = frozenset(found)
+        for concept in concept_tags():
+            for word in {word for form in lang.forms(concept) for word in form.lower().split()} - small:
+                found[word][concept] = None
+        for word in lang.literals() - set(found):
+            shared = any(map(str.isalpha, word))
+            found[word][f"{code} {word}" if shared else _SIGNS.get(word, word)] = None
+        return {word: tuple(senses) for word, senses in found.items()}
+
+    def _known(
+        self, sentence: Sentence, code: str, text: str, facts: list[meaning.Fact], english: Sentence
+    ) -> tuple[tuple[int, int, str], ...]:
+        """The senses of a sentence's words; where a word has several, what is meant and how English says it decide."""
+        known, meant = self.senses[code], {concept for fact in facts for _, concept in fact.fillers}
+        said = {sense for word in english.tokens for sense in self.senses["en"].get(word.lower(), ())} | meant
         words = zip(sentence.spans(text), sentence.tokens, strict=True)
-        return tuple((*span, known[word.lower()]) for span, word in words if word.lower() in known)
+        return tuple(
+            (*span, next((sense for sense in senses if sense in said), senses[0]))
+            for span, word in words
+            if (senses := known.get(word.lower()))
+        )
 
     def _switch(self, rng: random.Random, text: str, code: str) -> str:
         other, known = language(rng.choice(self.languages)), self._words[code]
@@ -274,22 +305,22 @@ class FolderCorpus(Corpus):
     def _senses(self) -> Senses:
         """English words are senses of their own; others take that of the word they align to, or of their dictionary."""
         groups = [group for group in self._groups if "en" in group]
-        senses: Senses = {"en": {word: word for group in groups for word in _split(group["en"])}}
+        senses: Senses = {"en": {word: (word,) for group in groups for word in _split(group["en"])}}
         for row in self._rows("bli_xling/train"):
             source, target = row["lang"].split("-")
             if source == "en" and target in self.languages:
-                senses["en"].setdefault(row["src"].lower(), row["src"].lower())
-                senses.setdefault(target, {}).setdefault(row["tgt"].lower(), row["src"].lower())
+                senses["en"].setdefault(row["src"].lower(), (row["src"].lower(),))
+                senses.setdefault(target, {}).setdefault(row["tgt"].lower(), (row["src"].lower(),))
         for code in self.languages:
             pairs = [(_split(group["en"]), _split(group[code])) for group in groups if code in group and code != "en"]
             known = senses.setdefault(code, {})
-            known |= {w: e for w, e in sorted(best_translations(pairs, least=0.4).items()) if w not in known}
+            known |= {w: (e,) for w, e in sorted(best_translations(pairs, least=0.4).items()) if w not in known}
         return senses
 
     def _known(self, text: str, code: str) -> tuple[tuple[int, int, str], ...]:
         known = self.senses.get(code, {})
         words = ((match.start(), match.end(), match[0].lower()) for match in _WORD.finditer(text))
-        return tuple((start, end, known[word]) for start, end, word in words if word in known)
+        return tuple((start, end, known[word][0]) for start, end, word in words if word in known)
 
     def _edit(self, rng: random.Random, text: str, code: str) -> tuple[str, tuple[int, int]]:
         words = text.split()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,11 @@ from trainables.examples import Example
 from trainables.kinds import KINDS
 from trainables.kinds.base import Feature, Result
 from trainables.models import Encoder
-from trainables.tasks import Task
+from trainables.tasks import UNTRAINED, Task
 
 Portion = str
-"""`dev` (English), `test`, and the test's two halves: `search` (what an oracle selection may see) and `report`."""
+"""`dev` (English), `test`, and the test's two halves: `search` (what an oracle selection may see) and `report`; besides
+`threshold`: gold pairs of a mining task's language, which give its threshold and no score."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def evaluate(
     """Rows of scores and rows of predictions (`portion, language, id, score`) of a target, for all the sets."""
     model.eval()
     kind = KINDS[task.kind]
-    pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind == "retrieval" else -1
+    pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
     stream = [(number, feature) for number, part in enumerate(sets) for feature in part.features]
     predictions: list[Any] = [None] * len(stream)
     for chosen in scoring_batches([feature for _, feature in stream]):
@@ -48,14 +49,18 @@ def evaluate(
             predictions[i] = prediction
     scores: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
+    thresholds: dict[str, float | None] = {}
     at = 0
     for part in sets:
         own = predictions[at : at + len(part.features)]
         at += len(part.features)
-        for portion, result in _portions(task, part, own):
-            for figure in result.metrics:
+        if part.portion == "threshold":
+            thresholds[part.language] = kind.score(task, part.examples, part.features, own).threshold
+            continue
+        for portion, result in _portions(task, part, own, thresholds.get(part.language)):
+            for place, figure in enumerate(result.metrics):
                 scores.append({
-                    "language": part.language, "portion": portion, "metric": figure.metric,
+                    "language": part.language, "portion": portion, "metric": figure.metric, "main": place == 0,
                     "value": figure.value, "n": figure.n, "stderr": figure.stderr,
                 })  # fmt: skip
             if portion in ("dev", "test"):
@@ -66,24 +71,27 @@ def evaluate(
     return scores, items
 
 
-def in_search_half(example_id: str) -> bool:
-    """Whether a test item belongs to the half that an oracle selection may see; the same in every language."""
-    return hashlib.sha256(f"half {example_id}".encode()).digest()[0] < 128
+def in_search_half(unit: str) -> bool:
+    """Whether a test item (`Kind.unit`) belongs to the half that an oracle selection may see; the same in every
+    language."""
+    return hashlib.sha256(f"half {unit}".encode()).digest()[0] < 128
 
 
-def _portions(task: Task, part: EvaluationSet, predictions: Sequence[Any]) -> Iterator[tuple[Portion, Result]]:
+def _portions(
+    task: Task, part: EvaluationSet, predictions: Sequence[Any], threshold: float | None
+) -> Iterator[tuple[Portion, Result]]:
     kind = KINDS[task.kind]
-    yield part.portion, kind.score(task, part.examples, part.features, predictions)
+    yield part.portion, kind.score(task, part.examples, part.features, predictions, threshold)
     if part.portion != "test":
         return
     for portion, wanted in (("search", True), ("report", False)):
-        keep = [i for i, example in enumerate(part.examples) if in_search_half(example.id) == wanted]
+        keep = [i for i, example in enumerate(part.examples) if in_search_half(kind.unit(example)) == wanted]
         place = {item: new for new, item in enumerate(keep)}
         rows = [(f, p) for f, p in zip(part.features, predictions, strict=True) if f.item in place]
-        features = [Feature(place[f.item], f.ids, f.label, f.positions) for f, _ in rows]
+        features = [replace(f, item=place[f.item]) for f, _ in rows]
         if features:
             examples = [part.examples[i] for i in keep]
-            yield portion, kind.score(task, examples, features, [p for _, p in rows])
+            yield portion, kind.score(task, examples, features, [p for _, p in rows], threshold)
 
 
 def sets_of(

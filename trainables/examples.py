@@ -10,11 +10,28 @@ Split = Literal["train", "dev", "test"]
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of a span task: its words as they stand in the context, and where they begin (a character)."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One item of a task in one language.
 
-    `id` is the same in every language for parallel items. Classification uses `text`, `pair` (for sentence pairs) and
-    `label`; tagging uses `words` and one of `tags` a word; retrieval `text` and its translation `pair`.
+    `id` is the same in every language for parallel items. What the other fields hold depends on the kind of task:
+
+    - classification: `text`, `pair` (for sentence pairs), `label`
+    - tagging: `words`, and one of `tags` a word
+    - span: `text` is the question, `pair` the context, `answers` the answers accepted (none: it has no answer)
+    - choice: `text` (a context or a question), `pair` (a question about the context, if any), `choices`, and the index
+      of the right one as `label`
+    - retrieval: `text` and its translation `pair`
+    - mining: `text`; `label` says on which side it stands (`source`, or `target` for English); `pair` is the id of its
+      translation, None where it has none
+    - masked_lm: `text`
     """
 
     id: str
@@ -24,6 +41,8 @@ class Example:
     label: str | None = None
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 Examples = Sequence[Example]

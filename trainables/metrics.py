@@ -50,3 +50,10 @@ def span_f1(metric: str, gold: Sequence[list[str]], predicted: Sequence[list[str
         return Measured(metric, value, n, None)
     rest = math.fsum((hit - value * size) ** 2 for hit, size in zip(hits, sizes, strict=True)) / (n - 1)
     return Measured(metric, value, n, math.sqrt(rest / n) / mean_size)
+
+
+def ratio_f1(metric: str, hits: Sequence[bool], kept: Sequence[bool], gold: int) -> Measured:
+    """F1 of a set of pairs: `hits` says which candidates are right, `kept` which are named, `gold` how many exist."""
+    right = sum(hit and keep for hit, keep in zip(hits, kept, strict=True))
+    named = sum(kept)
+    return Measured(metric, 2 * right / (named + gold) if named + gold else math.nan, gold, None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
 
 Weights = dict[str, Tensor]
+
+_SAFELY: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
+_FULL = torch.ones(1)
 
 
 def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
@@ -26,16 +31,18 @@ class Encoder(nn.Module):
         super().__init__()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         name, _, revision = path.partition("@")
-        where = {"revision": revision or None, "trust_remote_code": False}
+        where: dict[str, Any] = {"revision": revision or None, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(name, **where)
-        extra = {"add_pooling_layer": False} if config.model_type in ("xlm-roberta", "roberta", "bert") else {}
-        self.encoder = AutoModel.from_pretrained(
-            name, **where, **extra, config=config, use_safetensors=True, dtype=torch.float32
+        extra: dict[str, Any] = (
+            {"add_pooling_layer": False} if config.model_type in ("xlm-roberta", "roberta", "bert") else {}
         )
+        self._source: dict[str, Any] = {"pretrained_model_name_or_path": name, **where, "config": config, **_SAFELY}
+        self.encoder = AutoModel.from_pretrained(**self._source, **extra)
         tokenizer = AutoTokenizer.from_pretrained(name, **where, use_fast=True)  # type: ignore[no-untyped-call]
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
         self.width: int = config.hidden_size
         self.heads = nn.ModuleDict()
+        self._masked_lm_head: list[nn.Module] | None = None  # a list, so that it is no module of this one
         self.device = torch.device(device)
         self.to(self.device)
         self._base: Weights = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}
@@ -67,6 +74,20 @@ class Encoder(nn.Module):
         name = task.replace(".", "_")
         return self.heads[name] if name in self.heads else None  # noqa: SIM401 - a ModuleDict has no get
 
+    def masked_lm_head(self) -> nn.Module:
+        """A copy of the base model's masked-LM head (states → a score a token of the vocabulary).
+
+        Its last layer is the word embeddings of this encoder, so it is trained with them and stored with them.
+        """
+        if self._masked_lm_head is None:
+            mlm = AutoModelForMaskedLM.from_pretrained(**self._source)
+            mlm.get_output_embeddings().weight = nn.Parameter(torch.empty(0))
+            self._masked_lm_head = [mlm.lm_head if hasattr(mlm, "lm_head") else mlm.cls]
+        head = copy.deepcopy(self._masked_lm_head[0])
+        last = next(module for module in head.modules() if getattr(module, "weight", _FULL).numel() == 0)
+        last.weight = self.encoder.get_input_embeddings().weight
+        return head
+
     def tuned(self) -> Weights:
         """A copy of every weight that is trained, on the CPU: what a stage stores."""
         return {
@@ -80,5 +101,11 @@ class Encoder(nn.Module):
         """A stage's trained head weights into the task's head."""
         head = self.head(task)
         prefix = f"heads.{task.replace('.', '_')}."
-        if head is not None:
-            head.load_state_dict({n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)})
+        if head is None:
+            return
+        own = {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
+        # What a head shares with the encoder (a masked LM's embeddings) is stored with the encoder, not here.
+        lacking = {n.removeprefix(prefix) for n, _ in self.named_parameters() if n.startswith(prefix)} - set(own)
+        if lacking:
+            raise KeyError(f"the weights of {task}'s head lack {', '.join(sorted(lacking))}")
+        head.load_state_dict(own, strict=False)

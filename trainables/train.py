@@ -32,7 +32,7 @@ def train(
     settings = stage.settings
     torch.manual_seed(stage.random_seed)
     for task in tasks:
-        model.add_head(task.name, KINDS[task.kind].head(task, model.width))
+        model.add_head(task.name, KINDS[task.kind].head(task, model))
     prepare(stage.method, model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -47,13 +47,13 @@ def train(
     kinds = {task.name: KINDS[task.kind] for task in tasks}
     losses = []
     for task_name, chosen in training_batches(
-        features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed
+        features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed, settings
     ):
         batch = collate(task_name, chosen, pad, model.device)
         head = model.head(task_name)
         if head is None:
             raise ValueError(f"{task_name} cannot be trained on")
-        loss = kinds[task_name].loss(head, model.states(batch.ids, batch.mask), batch.labels)
+        loss = kinds[task_name].loss(head, model.states(batch.ids, batch.mask), batch.labels, batch.features)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -23,8 +23,9 @@ CONTRACT = {
     "--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets",
     "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial",
     "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug",
+    "--preset", "--on-bad-row",
 }  # fmt: skip
-"""DESIGN.md's flags."""
+"""DESIGN.md's flags, and two that the tasks brought."""
 
 LATER = {"--perturbations", "--tracker"}
 """Flags of the contract that later issues bring."""

@@ -33,8 +33,8 @@ def scores(values, **changed):
                     rows.append({
                         "candidate": f"{order} full 0.001", "order": order, "method": "full", "learning_rate": 1e-3,
                         "seed": seed, "target": target, "language": language, "portion": "test",
-                        "perturbation": "none", "severity": 0, "metric": "accuracy", "value": value / 100, "n": 100,
-                        "stderr": 0.01, **changed,
+                        "perturbation": "none", "severity": 0, "metric": "accuracy", "main": True,
+                        "value": value / 100, "n": 100, "stderr": 0.01, "apart": False, **changed,
                     })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -113,9 +113,26 @@ def test_no_gap_without_english_or_without_others():
 def test_only_the_portion_the_primary_metric_and_clean_rows_count():
     main = scores(TWO)
     other = [scores(TWO, **changed).assign(value=0.0) for changed in (
-        {"portion": "dev"}, {"metric": "exact_match"}, {"perturbation": "typos"},
+        {"portion": "dev"}, {"metric": "exact_match", "main": False}, {"perturbation": "typos"},
     )]  # fmt: skip
     pd.testing.assert_frame_equal(leaderboard(pd.concat([main, *other]), {}, "test"), leaderboard(main, {}, "test"))
+
+
+def test_further_languages_stand_apart():
+    main, apart = scores(TWO), scores({"a": [{"xnli": {"my": 30}}, {"xnli": {"my": 40}}]}, apart=True)
+    board = leaderboard(pd.concat([main, apart]), {}, "test")
+    pd.testing.assert_frame_equal(board.drop(columns="extra_xnli"), leaderboard(main, {}, "test"))
+    assert row_of(board, "a").extra_xnli == pytest.approx(35)
+    assert math.isnan(row_of(board, "none").extra_xnli)
+
+
+def test_what_is_said_of_orders():
+    said = {"a": {"own_training_set": "xnli"}, "none": {"own_training_set": ""}, "a>b": {"own_training_set": "xnli"}}
+    board = leaderboard(scores(TWO), {}, "test", said)
+    at = shown(board).index("xnli ↑")
+    marked = {record["order"]: cells(record, board)[at] for record in board.to_dict("records")}
+    assert marked == {"a": "65.0 ‡", "a>b": "66.0 ‡", "none": "50.0"}
+    assert all("‡" not in cells(record, board)[at + 1] for record in board.to_dict("records"))
 
 
 def test_a_language_of_no_known_family():

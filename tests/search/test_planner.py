@@ -39,7 +39,7 @@ def scores_of(study, stage):
     portions += [("en", "dev")] if target != "links" else []
     return [
         {"language": code, "portion": portion, "metric": "accuracy", "value": value_of(stage.key, code, portion),
-         "n": 10, "stderr": None}
+         "n": 10, "stderr": None, "main": True}
         for code, portion in portions
     ]  # fmt: skip
 

@@ -18,7 +18,8 @@ CANDIDATE = Candidate(Order((("a",), ("b",))), "full", 1e-3)
 
 
 def score(language, value, portion="test", metric="accuracy"):
-    return {"language": language, "portion": portion, "metric": metric, "value": value, "n": 10, "stderr": None}
+    return {"language": language, "portion": portion, "metric": metric, "main": metric == "accuracy",
+            "value": value, "n": 10, "stderr": None}  # fmt: skip
 
 
 def rows(target, *scores):
@@ -27,7 +28,9 @@ def rows(target, *scores):
 
 def test_rows_say_whose_they_are():
     (row,) = rows_of(CANDIDATE, 3, "x", [score("de", 0.5)])
-    assert row == Row("a>b full 0.001", "a>b", "full", 1e-3, 3, "x", "de", "test", "none", 0, "accuracy", 0.5, 10, None)
+    assert row == Row(
+        "a>b full 0.001", "a>b", "full", 1e-3, 3, "x", "de", "test", "none", 0, "accuracy", True, 0.5, 10, None
+    )
 
 
 def test_a_score_is_a_mean_of_means():

@@ -46,7 +46,7 @@ def planned(study, broken=""):
             if stage.kind == "score":
                 rows = [
                     {"language": code, "portion": portion, "metric": "accuracy",
-                     "value": int(stage.key[:4], 16) / 65536, "n": 4, "stderr": 0.1}
+                     "value": int(stage.key[:4], 16) / 65536, "n": 4, "stderr": 0.1, "main": True}
                     for code in codes for portion in ("test", "dev")
                 ]  # fmt: skip
                 store.put(stage.key, {"scores": rows}, {PREDICTIONS: predictions(codes)})

@@ -255,6 +255,19 @@ def test_a_failure_loses_everything_below_and_nothing_beside():
     assert counts(tree) == {"naive": 14, "distinct": 10, "executed": 6, "reused": 0, "remaining": 0}
 
 
+def test_a_lost_stage_is_never_complete():
+    """A worker that reports late, after its stage was given up, changes nothing."""
+    tree = tree_of("a", "b")
+    path = tree.next_path()
+    tree.start(path[0].key)
+    assert tree.fail(path[0].key, "diverged") == [path[0].tasks[0]]
+    for stage in path:
+        with pytest.raises(ValueError, match=r"lost|given up"):
+            tree.complete(stage.key, 1.0)
+    assert tree.executed == 0
+    assert list(tree.lost) == [path[0].tasks[0]]
+
+
 def test_a_run_added_below_a_lost_stage_is_lost_at_once():
     tree = tree_of("a>b")
     tree.fail(tree.next_path()[0].key, "no such data")

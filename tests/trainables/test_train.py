@@ -108,7 +108,7 @@ def test_the_probe_leaves_the_encoder_as_it_is(run, model):
     assert weights
     assert all(name.startswith("heads.") for name in weights)
     torch.manual_seed(probe.random_seed)  # as training begins: the head it started from
-    head = KINDS["classification"].head(load_task(probe.tasks[0], ""), model.width)
+    head = KINDS["classification"].head(load_task(probe.tasks[0], ""), model)
     untrained = {f"heads.{probe.tasks[0]}.{name}": tensor for name, tensor in head.state_dict().items()}
     assert untrained.keys() == weights.keys()
     assert not any(torch.equal(weights[name], untrained[name]) for name in weights)
@@ -142,7 +142,7 @@ def test_a_group_trains_every_head(run, model, features):
     weights, _ = run(stage(*group, steps=30))
     torch.manual_seed(stage(*group, steps=30).random_seed)
     for name in group:
-        new = KINDS[TASKS[name].kind].head(TASKS[name], model.width).state_dict()
+        new = KINDS[TASKS[name].kind].head(TASKS[name], model).state_dict()
         assert any(name.startswith("heads.") for name in weights)
         for part, tensor in new.items():
             assert not torch.equal(weights[f"heads.{name}.{part}"], tensor)

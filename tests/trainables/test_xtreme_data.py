@@ -106,9 +106,12 @@ def test_tatoeba_pairs_a_sentence_with_english(source):
 
 @pytest.mark.data
 def test_the_grid_is_xtremes_unless_other_languages_are_asked_for(data_dir):
-    grid = study(data_dir).grid
-    assert {name: " ".join(sorted(codes)) for name, codes in grid.items()} == XTREME
-    assert [len(codes) for codes in grid.values()] == [15, 33, 36]
+    found = study(data_dir)
+    main = {name: sorted(set(codes) - set(found.apart[name])) for name, codes in found.grid.items()}
+    assert {name: " ".join(codes) for name, codes in main.items()} == XTREME
+    assert [len(codes) for codes in main.values()] == [15, 33, 36]
+    assert found.apart == {"xnli": ["my"], "udpos": ["lt", "pl", "ro", "uk", "wo"], "tatoeba": []}
+    assert found.partial == {}
     asked = study(data_dir, languages="pl,my,en,gla").grid
     assert asked == {"xnli": ["en", "my"], "udpos": ["en", "pl"], "tatoeba": ["gla", "pl"]}
     with pytest.raises(Mistake, match="no target has test data in language 'xx'"):
@@ -218,7 +221,7 @@ def test_a_row_without_a_label_is_a_mistake(hub):
     hub["nyu-mll/glue", "mnli", "train"] = datasets.Dataset.from_dict(rows, features)
     with pytest.raises(Mistake, match="unknown label '-1' for task 'mnli'") as caught:
         DataSource().training(load_task("mnli", ""))
-    assert "hub nyu-mll/glue, row 1" in str(caught.value)
+    assert "hub nyu-mll/glue@bcdcba7, mnli, row 1" in str(caught.value)
 
 
 def test_xnli_from_the_hub_is_parallel_by_row(hub):

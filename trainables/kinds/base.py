@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
 from trainables.metrics import Measured
+from trainables.models import Encoder
 from trainables.tasks import Task
 
 IGNORED = -100
@@ -23,22 +24,38 @@ IGNORED = -100
 class Feature:
     """What the model sees of an example, or of a part of a long one.
 
-    `item` is the example's index; `label` its class, or one class a token (IGNORED where there is none); `positions`
-    are the token positions a prediction is read from (tagging: the first piece of each word).
+    `item` is the example's index; `ids` its tokens; `others` the further sequences of an example that has several (one
+    a choice), encoded beside `ids`. `label` is a class, or one class a token (IGNORED where there is none), or start
+    and end positions of a span. `positions` are the token positions a prediction is read from: the first piece of each
+    word, or the pieces of a context; `offsets` then says which characters each of these spells.
     """
 
     item: int
     ids: list[int]
     label: int | list[int] = IGNORED
     positions: list[int] = field(default_factory=list)
+    others: list[list[int]] = field(default_factory=list)
+    offsets: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """All its sequences."""
+        return [self.ids, *self.others]
+
+    @property
+    def length(self) -> int:
+        """Tokens of its longest sequence."""
+        return max(map(len, self.rows)) if self.others else len(self.ids)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of one task in one language: the metrics, and one figure an example for paired comparisons."""
+    """Scores of one task in one language: the metrics, the main one first, and one figure an example for paired
+    comparisons. `threshold` is what a kind that has one (mining) found best on these very examples."""
 
     metrics: list[Measured]
     items: list[float]
+    threshold: float | None = None
 
 
 class Kind(ABC):
@@ -53,12 +70,12 @@ class Kind(ABC):
         """The features of the examples, at most `max_length` tokens each."""
 
     @abstractmethod
-    def head(self, task: Task, width: int) -> nn.Module | None:
-        """A new head for the task on states of that width, None for kinds that have none."""
+    def head(self, task: Task, model: Encoder) -> nn.Module | None:
+        """A new head for the task on the model's states, None for kinds that have none."""
 
     @abstractmethod
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss of a batch; `states` is batch × length × width."""
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
+        """The mean loss of a batch; `states` is rows × length × width, the features' rows after each other."""
 
     @abstractmethod
     def predict(
@@ -68,9 +85,21 @@ class Kind(ABC):
 
     @abstractmethod
     def score(
-        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Any]
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Any],
+        threshold: float | None = None,
     ) -> Result:
-        """The figures of one language; `predictions` are in the order of `features`."""
+        """The figures of one language; `predictions` are in the order of `features`.
+
+        `threshold` is what the same model's Result on the language's dev set holds, if there is one.
+        """
+
+    def unit(self, example: Example) -> str:
+        """What stays together when items are split in halves: parallel items, pairs of translations."""
+        return example.id
 
 
 def labels_tensor(features: Sequence[Feature], length: int) -> Tensor:
@@ -79,3 +108,28 @@ def labels_tensor(features: Sequence[Feature], length: int) -> Tensor:
         rows = [f.label + [IGNORED] * (length - len(f.label)) for f in features if isinstance(f.label, list)]
         return torch.tensor(rows)
     return torch.tensor([f.label for f in features])
+
+
+class PairFrame(NamedTuple):
+    """The special tokens around and between two sequences of a pair."""
+
+    start: list[int]
+    between: list[int]
+    end: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> PairFrame:
+        """Those the tokenizer itself puts round a pair."""
+        encoded = tokenizer("a", "b")
+        ids, sides = encoded["input_ids"], encoded.sequence_ids(0)
+        ones, twos = ([at for at, side in enumerate(sides) if side == which] for which in (0, 1))
+        return cls(ids[: ones[0]], ids[ones[-1] + 1 : twos[0]], ids[twos[-1] + 1 :])
+
+    @property
+    def size(self) -> int:
+        """Special tokens a pair takes."""
+        return len(self.start) + len(self.between) + len(self.end)
+
+    def join(self, one: list[int], two: list[int]) -> list[int]:
+        """The ids of a pair."""
+        return [*self.start, *one, *self.between, *two, *self.end]

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from trainables.examples import Example
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.metrics import mean_of
+from trainables.models import Encoder
 from trainables.tasks import Task
 
 
@@ -45,11 +46,11 @@ class Classification(Kind):
         number = {label: place for place, label in enumerate(task.labels)}
         return [Feature(i, row, number[str(examples[i].label)]) for i, row in enumerate(ids)]
 
-    def head(self, task: Task, width: int) -> nn.Module:
+    def head(self, task: Task, model: Encoder) -> nn.Module:
         """A new classification head."""
-        return ClassificationHead(width, len(task.labels))
+        return ClassificationHead(model.width, len(task.labels))
 
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
         """Cross-entropy."""
         return F.cross_entropy(head(states), labels)
 
@@ -62,7 +63,12 @@ class Classification(Kind):
         return [task.labels[best] for best in head(states).argmax(-1).tolist()]
 
     def score(
-        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[str]
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[str],
+        threshold: float | None = None,
     ) -> Result:
         """Accuracy, and 1 or 0 an example."""
         right = [0.0] * len(examples)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from trainables.examples import Example
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.metrics import mean_of
-from trainables.models import mean_pool
+from trainables.models import Encoder, mean_pool
 from trainables.tasks import Task
 
 
@@ -29,11 +29,11 @@ class Retrieval(Kind):
         ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
         return [Feature(place // 2, row) for place, row in enumerate(ids)]
 
-    def head(self, task: Task, width: int) -> nn.Module | None:
+    def head(self, task: Task, model: Encoder) -> nn.Module | None:
         """None: the encoder's states are all there is."""
         return None
 
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
         """Retrieval has no training set."""
         raise ValueError("a retrieval task cannot be trained on")
 
@@ -41,11 +41,15 @@ class Retrieval(Kind):
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
     ) -> list[Tensor]:
         """One unit vector a sentence."""
-        pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
-        return list(F.normalize(pooled.float(), dim=-1).cpu())
+        return sentence_vectors(task, states, mask)
 
     def score(
-        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Tensor]
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Tensor],
+        threshold: float | None = None,
     ) -> Result:
         """The share of sentences whose nearest English sentence is their own translation."""
         if not examples:
@@ -57,3 +61,9 @@ class Retrieval(Kind):
         own = torch.tensor([same[example.pair] for example in examples])
         right = (own[(queries @ candidates.T).argmax(-1)] == own).float().tolist()
         return Result([mean_of("accuracy", right)], right)
+
+
+def sentence_vectors(task: Task, states: Tensor, mask: Tensor) -> list[Tensor]:
+    """One unit vector a sentence, pooled as the task says."""
+    pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
+    return list(F.normalize(pooled.float(), dim=-1).cpu())

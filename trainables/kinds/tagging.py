@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from trainables.examples import Example
 from trainables.kinds.base import IGNORED, Feature, Kind, Result
 from trainables.metrics import mean_of, span_f1
+from trainables.models import Encoder
 from trainables.tasks import Task
 
 
@@ -41,15 +42,15 @@ class Tagging(Kind):
                 first = int(len(word) > 1 and word[0] == blank)
                 positions.append(len(ids) + first)
                 ids += word
-                labels += [IGNORED] * first + [number[tag]] + [IGNORED] * (len(word) - 1 - first)
+                labels += [IGNORED] * first + [number.get(tag, IGNORED)] + [IGNORED] * (len(word) - 1 - first)
             features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
         return features
 
-    def head(self, task: Task, width: int) -> nn.Module:
+    def head(self, task: Task, model: Encoder) -> nn.Module:
         """A new linear layer."""
-        return nn.Linear(width, len(task.labels))
+        return nn.Linear(model.width, len(task.labels))
 
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
         """Cross-entropy over first pieces, mean over the batch's words."""
         known = labels != IGNORED
         return F.cross_entropy(head(states[known]), labels[known])
@@ -64,9 +65,17 @@ class Tagging(Kind):
         return [[task.labels[row[p]] for p in f.positions] for row, f in zip(best, features, strict=True)]
 
     def score(
-        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[list[str]],
+        threshold: float | None = None,
     ) -> Result:
-        """Span F1 as seqeval counts it (XTREME's figure), token accuracy; each sentence's share of right tags."""
+        """Span F1 as seqeval counts it (XTREME's figure) and token accuracy, the task's metric first.
+
+        An item's figure is its share of right tags.
+        """
         tags: list[list[str]] = [[] for _ in examples]
         for feature, predicted in zip(features, predictions, strict=True):
             tags[feature.item] += predicted
@@ -74,4 +83,5 @@ class Tagging(Kind):
         right = [[float(a == b) for a, b in zip(g, p, strict=True)] for g, p in zip(gold, tags, strict=True)]
         shares = [sum(row) / len(row) for row in right]
         token = mean_of("token_accuracy", [value for row in right for value in row])
-        return Result([span_f1("f1", gold, tags), token], shares)
+        figures = [span_f1("f1", gold, tags), token]
+        return Result(sorted(figures, key=lambda figure: figure.metric != task.metric), shares)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 
 from trainables.mini import grammar, meaning
 
@@ -16,13 +17,14 @@ def missing(code: str) -> list[str]:
     for construction, forms in english.templates.items():
         have = lang.templates.get(construction, {})
         found += [f"templates: {construction}.{form}" for form in forms if form not in have]
+    found += [f"function_words: {word}" for word in english.function_words if word not in lang.function_words]
     return found
 
 
-def samples(code: str, count: int, seed: int = 0) -> list[tuple[str, str]]:
+def samples(code: str, count: int, seed: int = 0) -> list[tuple[str, ...]]:
     """`count` pairs (English, the language) for each kind of fact, side and form."""
     rng = random.Random(seed)
-    pairs = []
+    pairs: list[tuple[str, ...]] = []
     for kind in meaning.KINDS:
         for side in (False, True) if kind in meaning.TWO_WAYS else (False,):
             for form in ("pos", "neg", "ask") if kind not in meaning.POSITIVE_ONLY else ("pos", "ask"):
@@ -31,6 +33,11 @@ def samples(code: str, count: int, seed: int = 0) -> list[tuple[str, str]]:
                     fact = fact if fact.negated == (form == "neg") else fact.denied()
                     said = meaning.Saying((fact,), (side,), "question" if form == "ask" else "statement", variant)
                     pairs.append((said.sentence("en").text, said.sentence(code).text))
+        for asked in meaning.QUESTIONS.get(kind, {}):
+            for variant in range(count):
+                fact = meaning.draw(rng, kind)
+                fact = replace(fact, negated=False).with_roles(**({"place": "park"} if asked == "place" else {}))
+                pairs.append(tuple(meaning.question(c, fact, asked, variant).text for c in ("en", code)))
     for joined in ("and", "but"):
         facts = (meaning.draw(rng), meaning.draw(rng))
         said = meaning.Saying(facts, (False, False), joined)

@@ -1,30 +1,48 @@
 """The mini suite's data sets, generated: the same items in every language, labels from the meaning.
 
 Every set is a fixed function of the language files, this code and a name: no random seed of a study reaches it. Items
-are drawn without a language first (`Item`), then said in one; an item has the same id in all languages.
+are drawn without a language first (`items.Item`), then said in one (`say`); an item has the same id in all languages.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 
 from trainables.examples import Example, Split
-from trainables.mini import meaning
-from trainables.mini.grammar import Sentence, language_codes
+from trainables.mini import commonsense, inference, meaning, reading
+from trainables.mini.grammar import concepts, language_codes
+from trainables.mini.items import Item, changed, draw
 from trainables.mini.meaning import Fact, Saying
+from trainables.mini.say import examples_of
 
 SIZES: dict[str, dict[Split, int]] = {
     "nli": {"train": 6000, "dev": 300, "test": 150},
+    "anli": {"train": 4000, "dev": 300, "test": 150},
     "paraphrase": {"train": 4000, "dev": 300, "test": 150},
+    "squad": {"train": 4000, "dev": 300, "test": 150},
+    "squad2": {"train": 4000, "dev": 300, "test": 150},
+    "swag": {"train": 4000, "dev": 300, "test": 150},
+    "cosmos": {"train": 4000, "dev": 300, "test": 150},
+    "csqa": {"train": 3000, "dev": 300, "test": 150},
     "roles": {"train": 3000, "dev": 200, "test": 150},
     "topic": {"train": 3000, "dev": 200, "test": 150},
     "pos": {"train": 3000, "dev": 200, "test": 150},
+    "panx": {"train": 3000, "dev": 200, "test": 150},
+    "ccg": {"train": 3000, "dev": 200, "test": 150},
     "translations": {"train": 0, "dev": 200, "test": 200},
+    "bucc": {"train": 0, "dev": 60, "test": 150},
+    "text": {"train": 2000, "dev": 200, "test": 0},
 }
-"""Items a set and split; `dev` is English alone, `test` is in every language."""
+"""Items a set and split. For which languages there are which, `languages` says."""
+
+ENGLISH_ONLY = ("cosmos", "csqa", "ccg")
+"""Intermediate tasks that are never a target, so nothing of them is said in other languages."""
+
+AGAINST_ENGLISH = ("translations", "bucc")
+"""Sets that look for English sentences, so English itself is no language of theirs."""
 
 TOPICS = {
     "fruit": "food", "animal": "animals", "vehicle": "transport", "garment": "fashion", "instrument": "music",
@@ -33,13 +51,16 @@ TOPICS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Item:
-    """One example without a language: what is said, and the label that follows from it."""
+def languages(task: str, split: Split) -> tuple[str, ...]:
+    """The languages of a split: English for training and dev sets, all for tests.
 
-    first: Saying
-    second: Saying | None = None
-    label: str | None = None
+    Unlabelled text to train on is there in all languages; so is the dev set that a mining threshold is fitted on.
+    """
+    if not SIZES[task][split]:
+        return ()
+    everywhere = split == "test" or (task, split) in (("bucc", "dev"), ("text", "train"))
+    codes = language_codes() if everywhere and task not in ENGLISH_ONLY else ("en",)
+    return tuple(code for code in codes if not (code == "en" and task in AGAINST_ENGLISH))
 
 
 @cache
@@ -52,140 +73,10 @@ def items(task: str, split: Split) -> tuple[Item, ...]:
 
 def examples(task: str, split: Split, code: str) -> list[Example]:
     """The set in one language."""
-    if code not in language_codes():
+    if code not in language_codes() or (task in ENGLISH_ONLY and code != "en"):
         raise KeyError(code)
-    return [_say(task, f"{split}-{number}", item, code) for number, item in enumerate(items(task, split))]
-
-
-def _say(task: str, name: str, item: Item, code: str) -> Example:
-    first = item.first.sentence(code)
-    match task:
-        case "pos":
-            words, tags = _shuffled(name, first) if name.startswith("train") else (first.tokens, first.tags)
-            return Example(name, code, words=words, tags=tags)
-        case "roles":
-            return Example(name, code, words=first.tokens, tags=_bio(first.roles))
-        case "translations":
-            return Example(name, code, text=first.text, pair=item.first.sentence("en").text)
-        case _:
-            pair = item.second.sentence(code).text if item.second else None
-            return Example(name, code, text=first.text, pair=pair, label=item.label)
-
-
-def _shuffled(name: str, sentence: Sentence) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Every other training sentence as a list of its words in any order, in lower case but for names.
-
-    A tagger that learns from English word order alone (the first word is an article or a name) says little of other
-    languages; treebanks have headings and lists too.
-    """
-    rng = random.Random(f"word list {name}")
-    if rng.random() < 0.5:
-        return sentence.tokens, sentence.tags
-    rows = [(w if t == "PROPN" else w.lower(), t) for w, t in zip(sentence.tokens, sentence.tags, strict=True)]
-    words, tags = zip(*rng.sample(rows, len(rows)), strict=True)
-    if rng.random() < 0.5:
-        words = (words[0][0].upper() + words[0][1:], *words[1:])
-    return words, tags
-
-
-def _bio(roles: tuple[str, ...]) -> tuple[str, ...]:
-    before = ("", *roles)
-    return tuple(
-        "O" if not role else f"{'I' if role == last else 'B'}-{role.upper()}"
-        for last, role in zip(before, roles, strict=False)
-    )
-
-
-# --- natural language inference ---------------------------------------------------------------------------------------
-
-
-def _nli(rng: random.Random, split: Split) -> Iterator[Item]:
-    """Triples with one hypothesis and a premise for each label, so the hypothesis alone says nothing of the label."""
-    while True:
-        hypothesis = _draw(rng, split)
-        premises: dict[str, tuple[Fact, ...]] = {}
-        for _ in range(200):
-            premise = _premise(rng, hypothesis, split)
-            if premise:
-                premises.setdefault(meaning.relation(premise, hypothesis), premise)
-            if len(premises) == 3:
-                break
-        else:
-            continue
-        for label in rng.sample(sorted(premises), 3):
-            yield Item(meaning.say(rng, *premises[label]), meaning.say(rng, hypothesis), label)
-
-
-def _premise(rng: random.Random, hypothesis: Fact, split: Split) -> tuple[Fact, ...] | None:
-    """One or two facts near the hypothesis: changed once or twice, denied or not, in any place of two."""
-    two = rng.random() < 0.5
-    other = _draw(rng, split) if two else None
-    people = [c for role, c in other.fillers if role in ("agent", "other", "recipient")] if other else []
-    fact = hypothesis
-    for _ in range(rng.choice((1, 1, 2) if not two else (0, 1, 1, 2))):
-        fact = meaning.change(rng, fact, rng.choice(meaning.CHANGES), people) or fact
-    if fact.kind not in meaning.POSITIVE_ONLY and rng.random() < 0.5:
-        fact = fact.denied()
-    if (fact == hypothesis and not two) or not meaning.in_split(split, fact):
-        return None
-    if not other:
-        return (fact,)
-    if other.kind == fact.kind and meaning.relation((other,), hypothesis) != "neutral":
-        return None  # one clause decides, the other is there to be told apart from it
-    return (fact, other) if rng.random() < 0.5 else (other, fact)
-
-
-# --- paraphrase -------------------------------------------------------------------------------------------------------
-
-
-def _paraphrase(rng: random.Random, split: Split) -> Iterator[Item]:
-    """Pairs that come in twos with the same first sentence: one says the same, one does not."""
-    while True:
-        fact = _draw(rng, split)
-        if rng.random() < 0.5:
-            facts: tuple[Fact, ...] = (fact, _draw(rng, split))
-        elif fact.kind in ("give", "before", "compare"):
-            facts = (fact,)
-        else:
-            continue
-        asked = len(facts) == 1 and rng.random() < 0.5
-        facts = tuple(f if not (asked and f.negated) else f.denied() for f in facts)
-        first = meaning.say(rng, *facts, ask=asked)
-        changed = _changed(rng, facts, split)
-        if changed is None:
-            continue
-        pairs = [
-            Item(first, _retold(rng, first, facts), "same"),
-            Item(first, _retold(rng, first, changed), "different"),
-        ]
-        yield from rng.sample(pairs, 2)
-
-
-def _changed(rng: random.Random, facts: tuple[Fact, ...], split: Split) -> tuple[Fact, ...] | None:
-    """The facts with one of them changed, or their persons exchanged, so that they mean something else."""
-    for _ in range(30):
-        at = rng.randrange(len(facts))
-        people = [c for fact in facts for role, c in fact.fillers if role in ("agent", "other", "recipient")]
-        new = meaning.change(rng, facts[at], rng.choice(("swap", "agent", "exclude", "verb", "modifier")), people)
-        if new and not meaning.same_meaning(new, facts[at]) and meaning.in_split(split, new):
-            return (*facts[:at], new, *facts[at + 1 :])
-    return None
-
-
-def _retold(rng: random.Random, first: Saying, facts: tuple[Fact, ...]) -> Saying:
-    """The facts told another way: from the other side, by the converse, or in the other order."""
-    told = [
-        fact if fact.kind != "compare" or rng.random() < 0.3 else (meaning.change(rng, fact, "converse") or fact)
-        for fact in facts
-    ]
-    sides = [not side for side in first.sides]
-    if len(facts) > 1:
-        told.reverse()
-        sides.reverse()
-        return Saying(tuple(told), tuple(sides), rng.choice(("and", "but")), first.variant)
-    if told[0].kind == "compare" and told[0] == first.facts[0]:
-        told = [meaning.change(rng, told[0], "converse") or told[0]]
-    return Saying(tuple(told), tuple(sides), first.joined, first.variant)
+    named = ((f"{split}-{number}", item) for number, item in enumerate(items(task, split)))
+    return [example for name, item in named for example in examples_of(task, name, item, code)]
 
 
 # --- single sentences -------------------------------------------------------------------------------------------------
@@ -194,43 +85,106 @@ def _retold(rng: random.Random, first: Saying, facts: tuple[Fact, ...]) -> Sayin
 def _topic(rng: random.Random, split: Split) -> Iterator[Item]:
     """One sentence about one kind of thing; a second clause, where there is one, is about persons."""
     while True:
-        fact = _draw(rng, split, rng.choice(("event", "give", "property", "has")))
+        fact = draw(rng, split, rng.choice(("event", "give", "property", "has")))
         label = TOPICS[meaning.group_of()[fact.roles["object"]]]
         facts = [fact]
         if rng.random() < 0.4:
-            facts.insert(rng.randrange(2), _draw(rng, split, rng.choice(("act", "at", "compare", "before"))))
-        yield Item(
-            meaning.say(rng, *facts, ask=len(facts) == 1 and not fact.negated and rng.random() < 0.2), None, label
-        )
+            facts.insert(rng.randrange(2), draw(rng, split, rng.choice(("act", "at", "compare", "before"))))
+        said = meaning.say(rng, *facts, ask=len(facts) == 1 and not fact.negated and rng.random() < 0.2)
+        yield Item((said,), label=label)
 
 
 def _sentences(rng: random.Random, split: Split) -> Iterator[Item]:
     """Statements and questions of one clause or two, no two the same."""
     seen: set[tuple[Fact, ...]] = set()
     while True:
-        facts = [_draw(rng, split)]
+        facts = [draw(rng, split)]
         if rng.random() < 0.4:
-            facts.append(_draw(rng, split))
+            facts.append(draw(rng, split))
         if tuple(facts) in seen:
             continue
         seen.add(tuple(facts))
         asked = len(facts) == 1 and not facts[0].negated and rng.random() < 0.25
-        yield Item(meaning.say(rng, *facts, ask=asked))
+        yield Item((meaning.say(rng, *facts, ask=asked),))
 
 
-def _draw(rng: random.Random, split: Split, kind: str | None = None) -> Fact:
-    """A fact of the split at random."""
+def _entities(rng: random.Random, split: Split) -> Iterator[Item]:
+    """Sentences of which every other one speaks of a city or an organisation, as often of the one as of the other."""
+    plain = _sentences(rng, split)
+    for kind in cycle(("cities", "", "organisations", "")):
+        item = next(plain)
+        if kind:
+            event = draw(rng, split, rng.choice(("event", "act")))
+            facts = [event.with_roles(place=rng.choice(concepts()[kind]))]
+            if rng.random() < 0.3:
+                facts.insert(rng.randrange(2), draw(rng, split))
+            asked = len(facts) == 1 and not facts[0].negated and rng.random() < 0.25
+            item = Item((meaning.say(rng, *facts, ask=asked),))
+        yield item
+
+
+# --- sentences to look for --------------------------------------------------------------------------------------------
+
+
+def _neighbours(rng: random.Random, split: Split) -> Iterator[Item]:
+    """Sentences in twos that differ in one thing alone: whoever looks for a translation has to read closely."""
+    seen: set[tuple[Fact, ...]] = set()
     while True:
-        fact = meaning.draw(rng, kind)
-        if meaning.in_split(split, fact):
-            return fact
+        fact, rest = draw(rng, split), [draw(rng, split)] if rng.random() < 0.3 else []
+        others = changed(rng, (fact,), split)
+        if others is None or {(fact, *rest), (*others, *rest)} & seen:
+            continue
+        said = meaning.say(rng, fact, *rest, ask=not rest and not fact.negated and rng.random() < 0.2)
+        for facts in ((fact, *rest), (*others, *rest)):
+            seen.add(facts)
+            yield Item((Saying(facts, said.sides, said.joined, said.variant),))
+
+
+def _two_sides(rng: random.Random, split: Split) -> Iterator[Item]:
+    """Of five sentences three have a translation on the other side, one something near it there, one nothing.
+
+    No two sentences of all say the same, so no other pair of them translates each other.
+    """
+    seen: set[frozenset[Fact]] = set()
+    while True:
+        for label in rng.sample(("translation",) * 3 + ("near", "none"), 5):
+            said, near = _one_and_near(rng, split, seen)
+            second = {"translation": said, "near": near}.get(label)
+            seen.update(_meant(one) for one in (said, near))
+            yield Item((said,), second, label)
+
+
+def _one_and_near(rng: random.Random, split: Split, seen: set[frozenset[Fact]]) -> tuple[Saying, Saying]:
+    """A sentence that was not said yet, and one that differs in one thing."""
+    while True:
+        facts = tuple(draw(rng, split) for _ in range(2 if rng.random() < 0.3 else 1))
+        others = changed(rng, facts, split)
+        said = meaning.say(rng, *facts)
+        near = Saying(others or (), said.sides, said.joined, said.variant)
+        if others and not {_meant(said), _meant(near)} & seen:
+            return said, near
+
+
+def _meant(said: Saying) -> frozenset[Fact]:
+    """What is said, from whichever side and in whichever order."""
+    return frozenset(meaning.canonical(fact) for fact in said.facts)
 
 
 _STREAMS: dict[str, Callable[[random.Random, Split], Iterator[Item]]] = {
-    "nli": _nli,
-    "paraphrase": _paraphrase,
+    "nli": inference.nli,
+    "anli": inference.anli,
+    "paraphrase": inference.paraphrase,
+    "squad": reading.squad,
+    "squad2": reading.squad2,
+    "swag": commonsense.swag,
+    "cosmos": reading.cosmos,
+    "csqa": commonsense.csqa,
     "roles": _sentences,
     "topic": _topic,
     "pos": _sentences,
-    "translations": _sentences,
+    "panx": _entities,
+    "ccg": _sentences,
+    "translations": _neighbours,
+    "bucc": _two_sides,
+    "text": _sentences,
 }

@@ -57,7 +57,7 @@ class Language:
         self.family: str = data["family"]
         self.script: str = data["script"]
         self.direction: str = data["direction"]
-        self._joiner: str = data["joiner"]
+        self.joiner: str = data["joiner"]
         self._capitalise: bool = data["capitalise"]
         self._proclitics: list[str] = data.get("proclitics", [])
         self._uppercase: Mapping[str, str] = data.get("uppercase", {})
@@ -65,7 +65,9 @@ class Language:
         self._contractions = {tuple(c["words"]): _word(c["becomes"], "X") for c in data.get("contractions", [])}
         entries = {**data["words"], **data["lexicon"]}
         self._forms = {key: {"w": entry} if isinstance(entry, str) else entry for key, entry in entries.items()}
+        self._grammar_words = tuple(data["words"])
         self._features = {match[2] for match in _REFERENCE.finditer(str(data["templates"]) + str(data["phrases"]))}
+        self.function_words: Mapping[str, list[str]] = data["function_words"]
         self._tags = tags
         self._phrases: Mapping[str, str] = data["phrases"]
         self.frames = {name: self._compile(text) for name, text in data["frames"].items()}
@@ -101,7 +103,7 @@ class Language:
         text, last = "", ""
         for word, tag in zip(words, tags, strict=True):
             together = not text or last in _OPENING or last in self._proclitics
-            text += word if together or (tag == "PUNCT" and word not in _OPENING) else self._joiner + word
+            text += word if together or (tag == "PUNCT" and word not in _OPENING) else self.joiner + word
             last = word
         return text
 
@@ -110,6 +112,29 @@ class Language:
         entry = {name: str(text) for name, text in self._forms[concept].items() if name not in self._features}
         spelled = {" ".join(word for word, _, _ in _tokens(text, "X", "")) for text in entry.values()}
         return {text for text in spelled if text}
+
+    def words_tagged(self, concept: str, tag: str) -> set[str]:
+        """The words of a concept, in any of its forms, that have this part of speech."""
+        texts = [str(text) for name, text in self._forms[concept].items() if name not in self._features]
+        tokens = (token for text in texts for token in _tokens(text, self._tags.get(concept, "X"), ""))
+        return {word for word, own, _ in tokens if own == tag}
+
+    def literals(self) -> set[str]:
+        """The words, in lower case, that stand in templates, frames and grammar words themselves."""
+        variants = [items for forms in self.templates.values() for texts in forms.values() for items in texts]
+        items = [item for items in [*variants, *self.frames.values()] for item in items if not _SLOT.fullmatch(item)]
+        texts = [
+            text
+            for word in self._grammar_words
+            for name, text in self._forms[word].items()
+            if name not in self._features
+        ]
+        items += [item for text in texts for item in str(text).split()]
+        return (
+            {_word(item, "X")[0].lower() for item in items}
+            | {e[2].lower() for e in self._elisions}
+            | {w.lower() for w, _ in self._contractions.values()}
+        )
 
     def _compile(self, text: str) -> list[str]:
         while _PHRASE.search(text):
@@ -199,7 +224,7 @@ def concept_tags() -> dict[str, str]:
     groups = [group for group in known["things"] if group != "reading"]
     things = [*groups, *(thing for members in known["things"].values() for thing in members)]
     by_tag = {
-        "PROPN": known["names"],
+        "PROPN": [*known["names"], *known["cities"], *known["organisations"]],
         "NOUN": [*known["professions"], *things, *known["places"], *known["times"]],
         "VERB": [*known["verbs"], *known["actions"], *known["converses"], *known["converses"].values()],
         "ADJ": [*known["attributes"], *(side for pair in known["comparatives"] for side in pair)],

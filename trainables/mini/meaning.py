@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from typing import Literal
 
 from trainables.mini.grammar import Sentence, Token, concepts, language, pick
@@ -81,6 +82,12 @@ def persons() -> list[str]:
 
 
 @cache
+def locations() -> list[str]:
+    """Where something can happen. Only `places` exclude each other: who is in Cairo may well be in a kitchen."""
+    return [*concepts()["places"], *concepts()["cities"], *concepts()["organisations"]]
+
+
+@cache
 def group_of() -> dict[str, str]:
     """The group of each thing; a group with a word of its own is its own group."""
     things = concepts()["things"]
@@ -138,7 +145,7 @@ def attributes_of(thing: str) -> list[str]:
 # --- what follows from what -------------------------------------------------------------------------------------------
 
 
-def _canonical(fact: Fact) -> Fact:
+def canonical(fact: Fact) -> Fact:
     """One of the two ways to state a comparison: always the first comparative of its pair."""
     if fact.kind != "compare" or fact.roles["comparative"] == dimension(fact.roles["comparative"]):
         return fact
@@ -152,7 +159,7 @@ def _covers(general: str, special: str) -> bool:
 
 def follows(special: Fact, general: Fact) -> bool:
     """Whether `general` holds wherever `special` does, both read as affirmed."""
-    special, general = _canonical(special), _canonical(general)
+    special, general = canonical(special), canonical(general)
     if special.kind != general.kind:
         return False
     have = special.roles
@@ -163,7 +170,7 @@ def follows(special: Fact, general: Fact) -> bool:
 
 def incompatible(first: Fact, second: Fact) -> bool:
     """Whether the two cannot both hold, both read as affirmed: one place at a time, one colour, one winner."""
-    first, second = _canonical(first), _canonical(second)
+    first, second = canonical(first), canonical(second)
     if first.kind != second.kind:
         return False
     a, b = first.roles, second.roles
@@ -206,7 +213,7 @@ def _relation(fact: Fact, hypothesis: Fact) -> Label:
 
 def same_meaning(first: Fact, second: Fact) -> bool:
     """Whether the two facts say the same."""
-    return _canonical(first) == _canonical(second)
+    return canonical(first) == canonical(second)
 
 
 # --- drawing facts and changing them ----------------------------------------------------------------------------------
@@ -221,12 +228,12 @@ def draw(rng: random.Random, kind: str | None = None) -> Fact:
         case "event" | "give":
             verb = pick(rng, list(concepts()["verbs" if kind == "event" else "converses"]))
             thing = pick(rng, objects_of(verb))
-            extra = {"recipient": who[1]} if kind == "give" else {"place": _sometimes(rng, "places", 0.4)}
+            extra = {"recipient": who[1]} if kind == "give" else {"place": _sometimes(rng, locations(), 0.4)}
             attribute = pick(rng, attributes_of(thing)) if rng.random() < 0.5 else None
             fillers = {"agent": who[0], "verb": verb, "object": thing, "attribute": attribute, **extra, **maybe}
             fact = Fact.of(kind, negated=False, **fillers)
         case "act":
-            place = _sometimes(rng, "places", 0.6)
+            place = _sometimes(rng, locations(), 0.6)
             verb = pick(rng, concepts()["actions"])
             fact = Fact.of(kind, negated=False, agent=who[0], verb=verb, place=place, **maybe)
         case "property":
@@ -244,8 +251,8 @@ def draw(rng: random.Random, kind: str | None = None) -> Fact:
     return fact.denied() if kind not in POSITIVE_ONLY and rng.random() < 0.25 else fact
 
 
-def _sometimes(rng: random.Random, what: str, probability: float) -> str | None:
-    return pick(rng, concepts()[what]) if rng.random() < probability else None
+def _sometimes(rng: random.Random, options: list[str], probability: float) -> str | None:
+    return pick(rng, options) if rng.random() < probability else None
 
 
 CHANGES = (
@@ -298,7 +305,13 @@ def change(rng: random.Random, fact: Fact, how: str, people: Sequence[str] = ())
 
 
 def _modifier(rng: random.Random, role: str, fact: Fact) -> str:
-    options = attributes_of(fact.roles["object"]) if role == "attribute" else concepts()[f"{role}s"]
+    match role:
+        case "attribute":
+            options = attributes_of(fact.roles["object"])
+        case "place":
+            options = locations()
+        case _:
+            options = concepts()["times"]
     return pick(rng, options, but=(fact.roles.get(role),))
 
 
@@ -340,6 +353,26 @@ def clause(code: str, fact: Fact, *, ask: bool = False, other_side: bool = False
     return language(code).clause(construction, form, fillers, variant)
 
 
+QUESTIONS = {
+    "event": {"agent": "who", "object": "what", "place": "where"},
+    "act": {"agent": "who", "place": "where"},
+    "give": {"agent": "who", "object": "what", "recipient": "whom"},
+    "at": {"agent": "who", "place": "where"},
+    "compare": {"agent": "who"},
+    "has": {"agent": "who", "number": "many"},
+}
+"""For each kind of fact the roles that can be asked for, and the form of the template that does."""
+
+
+def question(code: str, fact: Fact, asked: str, variant: int = 0) -> Sentence:
+    """The question in a language that asks for one role of a fact: who, what, where …"""
+    fillers = {role: concept for role, concept in fact.fillers if role != asked}
+    if asked == "object":
+        fillers.pop("attribute", None)
+    form = QUESTIONS[fact.kind][asked]
+    return language(code).sentence("asking", language(code).clause(fact.kind, form, fillers, variant))
+
+
 @dataclass(frozen=True)
 class Saying:
     """What is said: one fact or two, how they are joined, from which side each is told, and whether it is asked."""
@@ -362,6 +395,18 @@ def say(rng: random.Random, *facts: Fact, ask: bool = False) -> Saying:
     """A way to say one or two facts, drawn at random."""
     joined = rng.choice(("and", "but")) if len(facts) > 1 else "question" if ask else "statement"
     return Saying(facts, tuple(rng.random() < 0.5 for _ in facts), joined, rng.randrange(12))
+
+
+def paragraph(code: str, sayings: Sequence[Saying]) -> Sentence:
+    """Sentences after each other as one text."""
+    sentences = [said.sentence(code) for said in sayings]
+    lang = language(code)
+    # Thai has no full stop: a space ends the sentence.
+    between = lang.joiner if sentences[0].tags[-1] == "PUNCT" else " "
+    words, tags, roles = (
+        tuple(chain.from_iterable(part)) for part in zip(*((s.tokens, s.tags, s.roles) for s in sentences), strict=True)
+    )
+    return Sentence(words, tags, roles, between.join(sentence.text for sentence in sentences))
 
 
 # --- splits -----------------------------------------------------------------------------------------------------------
