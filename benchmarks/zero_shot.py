@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 def main(model: str) -> None:
     """Print and record English dev, the mean and the least of the other languages, over the seeds."""
     torch.set_num_threads(1)
-    suite = read_yaml(configs_dir() / "suites" / "mini.yaml")["settings"]
+    suite = read_yaml(configs_dir() / "suites" / "mini-full.yaml")["settings"]
     budget = suite["train"]
     settings = {k: budget[k] for k in ("weight_decay", "warmup", "batch_size")}
     settings["learning_rate"] = suite["learning_rate"]
@@ -41,7 +41,8 @@ def main(model: str) -> None:
         content = {name: task.model_dump(mode="json") for name, task in named.items()}
         bench = Bench(Workplace(store, model, content, {key: list(language_codes()) for key in named}))
         for name, task in tasks.items():
-            found = [_scores(bench, name, task.trained_on, settings, budget["target_steps"], seed) for seed in SEEDS]
+            own = {"steps": budget["target_steps"], **settings, **budget["targets"].get(name, {})}
+            found = [_scores(bench, name, task.trained_on, own, seed) for seed in SEEDS]
             dev = [one["dev"] for one in found if "dev" in one]
             others = [mean(v for k, v in one.items() if k not in ("dev", "en")) for one in found]
             least = min((v, k) for one in found for k, v in one.items() if k not in ("dev", "en"))
@@ -53,13 +54,12 @@ def main(model: str) -> None:
         record("zero-shot of the micro encoder", lines, "python -m benchmarks.zero_shot")
 
 
-def _scores(
-    bench: Bench, target: str, trained_on: str | None, settings: dict[str, float], steps: int, seed: int
-) -> dict[str, float]:
+def _scores(bench: Bench, target: str, trained_on: str | None, own: dict[str, float], seed: int) -> dict[str, float]:
     """The main metric by language, and of English dev as `dev`."""
     parent = None
     if trained_on:
-        train = Stage("train", None, (trained_on,), ("d",), "m", "full", settings, steps, seed)
+        settings = {key: value for key, value in own.items() if key != "steps"}
+        train = Stage("train", None, (trained_on,), ("d",), "m", "full", settings, int(own["steps"]), seed)
         bench.run(train)
         parent = train.key
     score = Stage("score", parent, (target,), ("d",), "m", "full")

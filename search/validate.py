@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainables.data import ByLanguage, DataSource
+from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
 from trainables.examples import Example, Split
 from trainables.fingerprint import model_path
 from trainables.languages import LANGUAGES
+from trainables.reading import ByLanguage
 from trainables.tasks import Task, load_task
 
 if TYPE_CHECKING:

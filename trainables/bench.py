@@ -18,12 +18,13 @@ import pandas as pd
 import torch
 from safetensors.torch import load, save
 
-from trainables.data import DataSource, OnBadRow
+from trainables.data import DataSource
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
 from trainables.kinds import KINDS
 from trainables.kinds.base import Feature
 from trainables.models import Encoder, Weights
+from trainables.reading import OnBadRow
 from trainables.stage import PREDICTIONS, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
 from trainables.tasks import Task
