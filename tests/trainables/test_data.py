@@ -482,3 +482,28 @@ def test_published_data(data_dir):
     found = DataSource(str(data_dir), limit=40).load(task, "dev")
     assert len(found) >= 15
     assert len({tuple(sorted(example.id for example in rows)) for rows in found.values()}) == 1
+
+
+# --- unions -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_union_depends_on_its_parts(folder, tmp_path):
+    """Another field or another map of labels in a part is another training set, though no file has changed."""
+    write(folder, "nli/train", [row(), row(uid="2", label="neutral")])
+    labels = ["entailment", "neutral", "contradiction"]
+
+    def part(**changed):
+        fields = {"id": "uid", "text": "premise", "pair": "hypothesis"} | changed
+        content = {"name": "part", "kind": "classification", "labels": labels, "fields": fields,
+                   "source": {"folder": {"train": "nli/train"}}}  # fmt: skip
+        path = tmp_path / "part.yaml"
+        path.write_text(json.dumps(content), "utf-8")
+        return Task.model_validate({
+            "name": "both", "kind": "classification", "labels": labels, "source": {"tasks": [str(path)]},
+        })  # fmt: skip
+
+    plain = DataSource(str(folder)).fingerprint(part(), {"train": ["en"]})
+    assert DataSource(str(folder)).fingerprint(part(), {"train": ["en"]}) == plain
+    turned = part(text="hypothesis", pair="premise")
+    assert DataSource(str(folder)).fingerprint(turned, {"train": ["en"]}) != plain
+    assert [e.id for e in DataSource(str(folder)).training(turned)] == ["part:1", "part:2"]
