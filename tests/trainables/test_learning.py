@@ -20,7 +20,7 @@ SUITE = read_yaml(configs_dir() / "suites" / "mini-full.yaml")["settings"]
 ROWS, BATCH = 960, 16
 
 KINDS = {  # a task of each kind, and the learning rate it is trained with
-    "classification": ("mini-topic", 7e-4), "tagging": ("mini-tags", 7e-4), "span": ("mini-squad", 7e-4),
+    "classification": ("mini-topic", 7e-4), "tagging": ("mini-tags", 7e-4), "span": ("mini-squad", 1e-3),
     "choice": ("mini-csqa", 7e-4), "masked_lm": ("mini-mlm", 1e-3),
 }  # fmt: skip
 
