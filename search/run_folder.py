@@ -28,7 +28,7 @@ from search.results import csv_text, selection_value, table
 from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS
-from trainables.tasks import UNTRAINED
+from trainables.tasks import UNTRAINED, Task
 
 if TYPE_CHECKING:
     from search.planner import Planner
@@ -89,6 +89,7 @@ class RunFolder:
             "oracle_selection": settings.objective == "target-dev",
             "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
             "grid": self._study.grid, "apart": self._study.apart, "partial": self._study.partial,
+            "tasks": {n: t.model_dump(mode="json", exclude_defaults=True) for n, t in self._study.tasks.items()},
             "skipped_rows": _skipped(self._study), "limited": settings.limit, "candidates": more.get("candidates", 0),
             "cost": {**cost, "seconds": round(self.seconds, 1)}, **more,
         }  # fmt: skip
@@ -156,6 +157,7 @@ def describe(study: Study) -> dict[str, Any]:
         "score: mean over targets of the mean over languages, in percent, trained in English alone",
         f"languages: {cells_}; {roots}; {interval}",
         *([f"shown apart, in no mean: {apart}"] if apart else []),
+        *(_translated(task) for task in study.tasks.values() if task.translated),
         *(
             [f"{OWN} the target's own training set is among the order's tasks: no transfer ({', '.join(own)})"]
             if own
@@ -170,6 +172,11 @@ def describe(study: Study) -> dict[str, Any]:
 def _listed(study: Study) -> list[Order]:
     """An order of each task alone: what can be said of tasks without listing a space."""
     return [Order(((task.name,),)) for task in study.intermediate]
+
+
+def _translated(task: Task) -> str:
+    """The stamp of labelled training data in other languages than English."""
+    return f"not zero-shot: {task.name} is trained on translated data in {', '.join(task.train_languages)}"
 
 
 def _sentence_settings(study: Study) -> list[str]:

@@ -186,3 +186,41 @@ def test_flags_and_files_go_before_a_preset():
 def test_an_unknown_preset():
     with pytest.raises(Mistake, match="unknown preset"):
         load_settings({"preset": "xtreem"})
+
+
+# --- text of other languages ------------------------------------------------------------------------------------------
+
+
+def test_masked_text_of_all_languages_mixes_into_a_stage(tmp_path, tiny_model):
+    import json
+
+    from trainables.bench import Bench, Workplace
+
+    study = study_of(
+        model=tiny_model, intermediate=["mini-nli", "mini-mlm"], targets=["mini-xnli"], languages=["de"], limit=8,
+        orders={"kind": "joint"}, train={"steps": 4, "target_steps": 2, "batch_size": 4, "sampling": "uniform"},
+    )  # fmt: skip
+    candidate = next(c for c in study.space if str(c.order) == "mini-mlm+mini-nli")
+    bench = Bench(Workplace(**{**json.loads(study.workplace()), "store": str(tmp_path)}))
+    assert {e.lang for e in bench._data.training(study.tasks["mini-mlm"])} == set(study.tasks["mini-mlm"].languages)
+    stages = study.stages(candidate, 0)
+    for stage in stages:
+        bench.run(stage)
+    assert stages[0].tasks == ("mini-mlm", "mini-nli")
+    assert math.isfinite(bench.store.record(stages[0].key)["loss_last"])
+
+
+def test_translated_training_data_are_said(world):
+    from search.run_folder import describe
+
+    rows = [{"id": str(i), "text": f"Satz {i}", "label": ("yes", "no")[i % 2]} for i in range(4)]
+    for code in ("de", "sw"):
+        world.rows(f"mt/{code}", rows)
+    path = world.task(
+        "topics-mt", kind="classification", labels=["yes", "no"], translated=True, train_languages=["de", "sw"],
+        source={"folder": {"train": "mt/{lang}"}},
+    )  # fmt: skip
+    flags = {"suite": str(world.suite), "data_dir": str(world.data), "model": str(world.model), "out": str(world.out)}
+    study = Study(*load_settings(flags, {"intermediate": [str(path)]}))
+    assert [e.lang for e in study.data.training(study.tasks["topics-mt"])] == ["de"] * 4 + ["sw"] * 4
+    assert "not zero-shot: topics-mt is trained on translated data in de, sw" in describe(study)["notes"]
