@@ -202,7 +202,7 @@ def test_masked_text_of_all_languages_mixes_into_a_stage(tmp_path, tiny_model):
     )  # fmt: skip
     candidate = next(c for c in study.space if str(c.order) == "mini-mlm+mini-nli")
     bench = Bench(Workplace(**{**json.loads(study.workplace()), "store": str(tmp_path)}))
-    assert {e.lang for e in bench._data.training(study.tasks["mini-mlm"])} == set(study.tasks["mini-mlm"].languages)
+    assert {e.lang for e in bench._data.training(study.tasks["mini-mlm"])} == set(study.tasks["mini-mlm"].train_languages)
     stages = study.stages(candidate, 0)
     for stage in stages:
         bench.run(stage)
