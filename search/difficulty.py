@@ -1,9 +1,9 @@
 """`order-search difficulty`: how hard each intermediate task is for the model, measured in English.
 
 Every task is trained alone from the base model, on as many rows for as many steps as all others, and scored on its own
-English dev set. Its difficulty is the error that is left, as a share of the error of always saying what is most
-frequent: 0 when all is right, 1 when nothing was learned. The ratings in the task files (low, high) are a rule's; this
-is a measurement.
+English dev set (of as many rows at most, too). Its difficulty is the error that is left, as a share of the error of
+always saying what is most frequent: 0 when all is right, 1 when nothing was learned. The ratings in the task files are a
+rule's (low, high); this is a measurement.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from search.candidate import Candidate
 from search.order import Order
 from search.study import Study
+from trainables.errors import Mistake
 from trainables.stage import Stage
 from trainables.tasks import UNTRAINED, Task
 
@@ -45,6 +46,10 @@ def measure(study: Study) -> list[Measurement]:
     from trainables.bench import Bench, Workplace
 
     tasks = [task for task in study.intermediate if task.kind not in (*UNTRAINED, "masked_lm")]
+    lacking = [task.name for task in tasks if not study.data.load(task, "dev", ["en"])]
+    if lacking or not tasks:
+        what = f"there is no English dev set of {', '.join(lacking)}" if lacking else "no intermediate task has labels"
+        raise Mistake(what, where="--suite", right="intermediate tasks with labels and a dev set")
     rows = min(len(study.data.training(task)) for task in tasks)
     study = Study(study.settings.model_copy(update={"limit": rows}))
     place = json.loads(study.workplace())

@@ -60,7 +60,7 @@ class RunFolder:
             say(f"{rows}, listed in manifest.json; the first: {first.where}: {first.what}")
         self.manifest("running", {}, {})
         text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
-        settings = study.settings.model_dump(mode="json", exclude={"space"}, exclude_none=True)
+        settings = study.settings.model_dump(mode="json", exclude={"space"})
         self.write("config.yaml", text + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
     @property
@@ -150,14 +150,16 @@ def describe(study: Study) -> dict[str, Any]:
     )  # fmt: skip
     languages = {name: [c for c in codes if c not in study.apart.get(name, ())] for name, codes in study.grid.items()}
     cells_ = ", ".join(f"{name} in {study.partial.get(name, len(codes))}" for name, codes in languages.items())
+    foreign = [task for task in study.tasks.values() if set(task.train_languages) - {"en"}]
     apart = "; ".join(f"{name} in {', '.join(codes)}" for name, codes in study.apart.items() if codes)
     own = sorted({name for order in _listed(study) for name in study.own_training_set(order)})
     notes = [
         *stamps,
-        "score: mean over targets of the mean over languages, in percent, trained in English alone",
+        "score: mean over targets of the mean over languages, in percent"
+        + ("" if foreign else ", trained in English alone"),
         f"languages: {cells_}; {roots}; {interval}",
-        *([f"shown apart, in no mean: {apart}"] if apart else []),
-        *(_translated(task) for task in study.tasks.values() if task.translated),
+        *([f"in no mean, in columns extra_ of leaderboard.csv: {apart}"] if apart else []),
+        *map(_other_languages, foreign),
         *(
             [f"{OWN} the target's own training set is among the order's tasks: no transfer ({', '.join(own)})"]
             if own
@@ -174,9 +176,12 @@ def _listed(study: Study) -> list[Order]:
     return [Order(((task.name,),)) for task in study.intermediate]
 
 
-def _translated(task: Task) -> str:
-    """The stamp of labelled training data in other languages than English."""
-    return f"not zero-shot: {task.name} is trained on translated data in {', '.join(task.train_languages)}"
+def _other_languages(task: Task) -> str:
+    """The stamp of training data in other languages than English."""
+    codes = ", ".join(task.train_languages)
+    if task.translated:
+        return f"not zero-shot: {task.name} is trained on translated data in {codes}"
+    return f"{task.name}: masked words of unlabelled text in {codes}"
 
 
 def _sentence_settings(study: Study) -> list[str]:

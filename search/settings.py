@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -82,7 +82,10 @@ class Settings(Config):
     model: str = Field("micro", description="micro, a folder, or a hub id")
     method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")
     learning_rate: list[float] = Field(default_factory=lambda: [1e-3], description="learning rates")
-    max_length: dict[str, int] = Field(default_factory=dict, description="by task: tokens, instead of its file's")
+    max_length: dict[str, Annotated[int, Field(ge=8, le=512)]] = Field(
+        default_factory=dict,
+        description="by task: tokens, instead of its file's; of a training set, where targets share one, its own",
+    )
     controls: bool = Field(False, description="for each length of order one of as many sham stages")
     train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
     strategy: str = Field("exhaustive", description="who proposes candidates")
@@ -178,11 +181,31 @@ def load_settings(
                 raise Mistake("a space is named by --space alone", where=place_of(source, key))
             if isinstance(value, dict):
                 where |= {f"{key}.{inner}": where[key] for inner in value}
-                value = {**content[key], **value} if isinstance(content.get(key), dict) else value
+                if key == "train":
+                    value = _budgets(value)
+                value = _merged(content[key], value) if isinstance(content.get(key), dict) else value
             content[key] = value
     settings = build(Settings, {**content, "space": space, "suite": suite_name}, where)
     _check_names(settings, where)
     return settings, where
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, the new one's values first, section by section."""
+    inner = {k: _merged(old[k], v) for k, v in new.items() if isinstance(v, dict) and isinstance(old.get(k), dict)}
+    return {**old, **new, **inner}
+
+
+def _budgets(train: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer's budget in steps takes the place of one in epochs that an earlier layer gives."""
+    found = dict(train)
+    for steps, epochs in (("steps", "epochs"), ("target_steps", "target_epochs")):
+        if steps in found:
+            found.setdefault(epochs, None)
+    targets = found.get("targets")
+    if isinstance(targets, dict):
+        found["targets"] = {k: _budgets(v) if isinstance(v, dict) else v for k, v in targets.items()}
+    return found
 
 
 def _preset(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Mapping[str, Any], str]]:
@@ -190,7 +213,7 @@ def _preset(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Mappin
     source, name = next(((s, layer["preset"]) for s, layer in named if layer.get("preset") is not None), ("", None))
     if name is None:
         return []
-    path = find("presets", str(name), place_of(source, "preset"))
+    path = find("presets", str(name), "--preset" if source == "--suite" else place_of(source, "preset"))
     content = read_yaml(path)
     if "preset" in content:
         raise Mistake("a preset names no other preset", where=place_of(str(path), "preset"))

@@ -13,7 +13,7 @@ from search.candidate import Candidate
 from search.order import Order, OrderSpace
 from search.settings import Settings, TargetTraining
 from search.space import Space
-from trainables.config import place_of
+from trainables.config import names, place_of
 from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
 from trainables.fingerprint import model_fingerprint, model_path
@@ -49,14 +49,14 @@ class Study:
 
     def _orders(self) -> OrderSpace:
         chosen = self.settings.orders
-        names = [task.name for task in self.intermediate]
+        tasks = [task.name for task in self.intermediate]
         where = self._place("orders.explicit")
-        listed = [Order.parse(text, known=names, where=where) for text in chosen.explicit]
+        listed = [Order.parse(text, known=tasks, where=where) for text in chosen.explicit]
         if chosen.kind == "joint":
-            singles = [Order(((name,),)) for name in names] if len(names) > 1 else []
-            listed = [Order(()), *singles, Order((tuple(names),))]
+            singles = [Order(((name,),)) for name in tasks] if len(tasks) > 1 else []
+            listed = [Order(()), *singles, Order((tuple(tasks),))]
         return OrderSpace(
-            names, "explicit" if chosen.kind == "joint" else chosen.kind, max_length=chosen.max_length,
+            tasks, "explicit" if chosen.kind == "joint" else chosen.kind, max_length=chosen.max_length,
             max_group=chosen.max_group, orders=listed, where=self._place("orders"),
         )  # fmt: skip
 
@@ -65,8 +65,17 @@ class Study:
         if not self.settings.controls:
             return []
         where = self._place("controls")
+        longest = max(orders.count_by_length())
+        if any(task.sham for task in self.intermediate):
+            right = "controls=true alone: it adds the shams itself"
+            raise Mistake("sham tasks are intermediate tasks and controls are asked for too", where=where, right=right)
         known = [task for task in self.intermediate if task.kind != "masked_lm"]
-        return [sham(task, where) for task in known[: max(orders.count_by_length())]]
+        if len(known) < longest:
+            what = (
+                f"an order of {longest} stages needs as many tasks with labels to make shams of, but has {len(known)}"
+            )
+            raise Mistake(what, where=where, right="shorter orders (orders.max_length), or more tasks with labels")
+        return [sham(task, where) for task in known[:longest]]
 
     def _by_name(self, target: Task) -> Task:
         """The target with its training task named, where its file gives that by path."""
@@ -84,7 +93,8 @@ class Study:
             if target.trained_on and target.trained_on not in named:
                 borrowed = self._borrowed.get(target.trained_on)
                 task = borrowed or load_task(target.trained_on, f"task {target.name}, key 'train'")
-                length = self.settings.max_length.get(target.name, task.max_length)
+                lengths = self.settings.max_length
+                length = lengths.get(task.name, lengths.get(target.name, task.max_length))
                 named[target.trained_on] = self.data.resolved(task.model_copy(update={"max_length": length}))
         return named
 
@@ -307,9 +317,9 @@ class Study:
                 right = f"a task with training examples; {task.kind} tasks are targets"
                 where = self._place("intermediate")
                 mistakes.append(Mistake(f"'{task.name}' cannot be an intermediate task", where=where, right=right))
-        names = [target.name for target in self.targets]
+        targets = [target.name for target in self.targets]
         for task in (*self.intermediate, *self.targets):
-            if self.tasks[task.name] != task or names.count(task.name) > 1:
+            if self.tasks[task.name] != task or targets.count(task.name) > 1:
                 where, right = self._place("targets"), "a name of its own for each task, in its file"
                 mistakes.append(Mistake(f"two tasks are named '{task.name}'", where=where, right=right))
         for target in self.targets:
@@ -321,10 +331,26 @@ class Study:
                 where = f"task {target.name}, key 'train'"
                 what = f"'{target.name}' cannot be trained on '{trained.name}': its kind or its labels are others"
                 mistakes.append(Mistake(what, where=where, right="a task of the same kind with the same labels"))
+        mistakes += self._check_named()
         if not self.targets:
             mistakes.append(Mistake("there is no target task", where=self._place("targets"), right="one task at least"))
         if mistakes:
             raise Mistakes(mistakes)
+
+    def _check_named(self) -> list[Mistake]:
+        """Tasks that settings name: a preset may name tasks that this study lacks, but none that nobody knows."""
+        mistakes = []
+        known = {*names("tasks"), *self.tasks}
+        for key, named in (("max_length", self.settings.max_length), ("train.targets", self.settings.train.targets)):
+            for name in named:
+                if name not in known:
+                    where = self._place(f"{key}.{name}")
+                    mistakes.append(Mistake(f"no task is named '{name}'", where=where, right=nearest(name, known)))
+        for target in self.targets:
+            if not target.trained_on and target.name in self.settings.train.targets:
+                what = f"the target '{target.name}' has no stage of its own to give settings to"
+                mistakes.append(Mistake(what, where=self._place("train.targets")))
+        return mistakes
 
     def _place(self, key: str) -> str:
         """The flag, or the file and key, that set a key (for messages)."""

@@ -202,7 +202,9 @@ def test_masked_text_of_all_languages_mixes_into_a_stage(tmp_path, tiny_model):
     )  # fmt: skip
     candidate = next(c for c in study.space if str(c.order) == "mini-mlm+mini-nli")
     bench = Bench(Workplace(**{**json.loads(study.workplace()), "store": str(tmp_path)}))
-    assert {e.lang for e in bench._data.training(study.tasks["mini-mlm"])} == set(study.tasks["mini-mlm"].train_languages)
+    assert {e.lang for e in bench._data.training(study.tasks["mini-mlm"])} == set(
+        study.tasks["mini-mlm"].train_languages
+    )
     stages = study.stages(candidate, 0)
     for stage in stages:
         bench.run(stage)
@@ -224,3 +226,63 @@ def test_translated_training_data_are_said(world):
     study = Study(*load_settings(flags, {"intermediate": [str(path)]}))
     assert [e.lang for e in study.data.training(study.tasks["topics-mt"])] == ["de"] * 4 + ["sw"] * 4
     assert "not zero-shot: topics-mt is trained on translated data in de, sw" in describe(study)["notes"]
+
+
+# --- settings that would be lost --------------------------------------------------------------------------------------
+
+
+def test_targets_settings_are_merged():
+    settings, _ = load_settings({}, {"train": {"targets": {"mini-xnli": {"steps": 100}}}})
+    assert settings.train.targets["mini-pos"].learning_rate == 2e-4
+    assert settings.train.targets["mini-xnli"].steps == 100
+
+
+def test_steps_take_the_place_of_a_presets_epochs():
+    flags = {"suite": "xtreme", "preset": "xtreme"}
+    settings, _ = load_settings(flags, {"train": {"steps": 40, "targets": {"xnli": {"steps": 7}}}})
+    assert (settings.train.steps, settings.train.epochs) == (40, None)
+    assert settings.train.target_epochs == 5
+    assert (settings.train.targets["xnli"].steps, settings.train.targets["xnli"].epochs) == (7, None)
+    assert settings.train.targets["xnli"].learning_rate == 3e-5
+
+
+def test_a_runs_config_repeats_what_was_nulled(world):
+    import yaml
+
+    from search.run_folder import RunFolder
+
+    flags = {"suite": str(world.suite), "data_dir": str(world.data), "model": str(world.model), "out": str(world.out)}
+    preset = world.yaml("slow", {"train": {"epochs": 3}})
+    settings, places = load_settings(flags | {"preset": str(preset)}, {"train": {"epochs": None, "steps": 3}})
+    folder = RunFolder(Study(settings, places), ["order-search"])
+    again, _ = load_settings({"space": str(folder.path / "config.yaml")})
+    assert again.model_copy(update={"space": settings.space}) == settings
+    assert yaml.safe_load((folder.path / "config.yaml").read_text("utf-8"))["train"]["epochs"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"max_length": {"mini-pos": 4}}, "max_length"),
+        ({"max_length": {"mini-pso": 40}}, "no task is named 'mini-pso'"),
+        ({"train": {"targets": {"mini-pso": {"steps": 4}}}}, "no task is named 'mini-pso'"),
+        ({"train": {"targets": {"mini-tatoeba": {"steps": 4}}}}, "no stage of its own"),
+        ({"controls": True, "intermediate": ["mini-nli", "sham-mini-nli"]}, "sham tasks are intermediate"),
+        ({"controls": True, "intermediate": ["mini-nli", "mini-mlm"]}, "as many tasks with labels"),
+    ],
+)
+def test_settings_that_would_do_nothing(changed, said):
+    with pytest.raises(Mistake, match=said):
+        study_of(**changed)
+
+
+def test_a_borrowed_training_set_has_its_own_length():
+    study = study_of(intermediate=["mini-topic"], max_length={"mini-nli": 32, "mini-xnli": 40})
+    assert (study.tasks["mini-nli"].max_length, study.tasks["mini-xnli"].max_length) == (32, 40)
+    assert study_of(intermediate=["mini-topic"], max_length={"mini-xnli": 40}).tasks["mini-nli"].max_length == 40
+
+
+def test_a_wrong_preset_is_the_flags():
+    with pytest.raises(Mistake) as mistake:
+        load_settings({"preset": "nope"})
+    assert mistake.value.where == "--preset"
