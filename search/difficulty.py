@@ -2,8 +2,8 @@
 
 Every task is trained alone from the base model, on as many rows for as many steps as all others, and scored on its own
 English dev set (of as many rows at most, too). Its difficulty is the error that is left, as a share of the error of
-always saying what is most frequent: 0 when all is right, 1 when nothing was learned. The ratings in the task files are a
-rule's (low, high); this is a measurement.
+always saying what is most frequent: 0 when all is right, 1 when nothing was learned. The ratings in the task files are
+a rule's (low, high); this is a measurement.
 """
 
 from __future__ import annotations
