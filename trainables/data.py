@@ -20,7 +20,7 @@ from trainables.examples import Example, Split
 from trainables.forms import check_labels, shown
 from trainables.reading import ByLanguage, OnBadRow, Reader, Skipped, called
 from trainables.sham import shuffled
-from trainables.tasks import ROLES, Task, load_task
+from trainables.tasks import KIND_SETTINGS, ROLES, SETTINGS_OF, Task, load_task
 
 
 class DataSource:
@@ -92,6 +92,7 @@ class DataSource:
         # How a task is scored and where it is listed changes nothing of what is trained on.
         unread = {"question", "licence", "citation", "languages", "extra_languages", "train", "difficulty"}
         unread |= {"retrieval", "mining", "metric"} if set(splits) == {"train"} else set()
+        unread |= KIND_SETTINGS - SETTINGS_OF.get(task.kind, set())
         parts: list[Any] = [task.model_dump(mode="json", exclude=unread), self._limit]
         parts += [self.fingerprint(part, splits) for part in self._parts(task)]
         for split, languages in sorted(splits.items()):
@@ -114,10 +115,10 @@ class DataSource:
             return examples
         known, kept = set(task.labels), []
         for example in examples:
-            unknown = [label for label in [str(example.label)] if label not in known]
-            if unknown and known:
+            if known and str(example.label) not in known:
                 where = f"task {task.name}, {split}, language {example.lang}, the example {shown(example.id)}"
-                what = f"the label {shown(unknown[0])} does not occur in the training set, which the labels are from"
+                label = shown(str(example.label))
+                what = f"the label {label} does not occur in the training set, which the labels are from"
                 self._reader.bad(task, split, Mistake(what, where=where, right="`labels` in the task's file"))
             else:
                 kept.append(example)

@@ -27,6 +27,13 @@ ROLES: dict[str, tuple[str, ...]] = {
 UNTRAINED = ("retrieval", "mining")
 """Kinds that compare sentence vectors: they have no head and nothing to train."""
 
+SETTINGS_OF: dict[str, set[str]] = {
+    "span": {"span"}, "retrieval": {"retrieval"}, "mining": {"retrieval", "mining"}, "masked_lm": {"masked_lm"},
+}  # fmt: skip
+"""The sections of a task's file that its kind reads; those of other kinds change nothing of it."""
+
+KIND_SETTINGS = set().union(*SETTINGS_OF.values())
+
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
     "tagging": ("f1", "token_accuracy"),
@@ -69,8 +76,9 @@ class Source(Config):
 
     - `mini`: a set of the mini suite.
     - `folder`: for each split a file of `--data-dir`, without its suffix; `{lang}` in it stands for each language's own
-      file. `gold` is the file that pairs the sentences of a mining task. `hub`: the same on the Hugging Face hub, read
-      where no `--data-dir` is given. `carved_dev` says how a dev set is taken from the training set.
+      file. `gold` is the file that pairs the sentences of a mining task, in which `{split}` stands for the split. `hub`:
+      the same on the Hugging Face hub, read where no `--data-dir` is given. `carved_dev` says how a dev set is taken from
+      the training set.
     - `tasks`: other tasks whose examples together are this one's.
     - `ccgbank`: the folder of CCGbank's AUTO files (LDC2005T13), below `--data-dir`.
     """
@@ -125,7 +133,6 @@ class Span(Config):
     stride: int = Field(128, ge=1)
     question_length: int = Field(64, ge=4)
     answer_length: int = Field(30, ge=1)
-    n_best: int = Field(20, ge=1)
     may_be_unanswerable: bool = False
     null_margin: float = 0.0
 

@@ -507,3 +507,11 @@ def test_a_union_depends_on_its_parts(folder, tmp_path):
     turned = part(text="hypothesis", pair="premise")
     assert DataSource(str(folder)).fingerprint(turned, {"train": ["en"]}) != plain
     assert [e.id for e in DataSource(str(folder)).training(turned)] == ["part:1", "part:2"]
+
+
+@pytest.mark.parametrize(("name", "changes"), [("mini-nli", False), ("mini-squad", True)])
+def test_settings_of_another_kind_change_no_fingerprint(name, changes):
+    task = load_task(name, "")
+    other = task.model_copy(update={"span": task.span.model_copy(update={"stride": 7})})
+    one, two = (DataSource().fingerprint(t, {"train": ["en"]}) for t in (task, other))
+    assert (one != two) == changes

@@ -169,9 +169,9 @@ def true_window(example, feature):
     """The answer, where the window holds it; otherwise a bad span that loses against no answer."""
     wrong = (-9.0, *feature.offsets[0])
     if feature.label == [0, 0]:
-        return Window(5.0, [wrong])
+        return Window(5.0, wrong)
     (answer,) = example.answers
-    return Window(-5.0, [(9.0, answer.start, answer.start + len(answer.text)), wrong])
+    return Window(-5.0, (9.0, answer.start, answer.start + len(answer.text)))
 
 
 def alike(one, two):

@@ -133,7 +133,7 @@ def test_labels_of_published_answers(encoded, code):
     for feature, window in zip(labelled, found, strict=True):
         example = examples[feature.item]
         (answer,) = example.answers
-        score, first, last = window.best[0]
+        score, first, last = window.best
         assert score == 20 > window.null
         assert first <= answer.start < ends[feature.item] <= last
         assert offset_of(feature, feature.label[0])[1] > answer.start
@@ -157,15 +157,15 @@ def test_labels_of_published_answers(encoded, code):
 def test_any_logits_give_a_piece_of_the_context(encoded, code):
     examples, features = encoded(code)
     features = [feature for feature in features if feature.item < 10]
-    task = task_of(answer_length=7, n_best=5)
+    task = task_of(answer_length=7)
     rng = torch.Generator().manual_seed(0)
     logits = [torch.randn(len(feature.ids), 2, generator=rng) for feature in features]
     found = windows_of(task, features, logits)
     for feature, window, values in zip(features, found, logits, strict=True):
         assert window.null == pytest.approx(float(values[FIRST].sum()), abs=1e-5)
-        expected = sorted(every_span(feature, values, 7), reverse=True)[:5]
-        assert [score for score, _, _ in window.best] == pytest.approx([score for score, _, _ in expected], abs=1e-5)
-        assert [place for _, *place in window.best] == [place for _, *place in expected]
+        expected = max(every_span(feature, values, 7))
+        assert window.best[0] == pytest.approx(expected[0], abs=1e-5)
+        assert window.best[1:] == tuple(expected[1:])
     answers = SPAN.answers(task, examples[:10], features, found)
     for example, answer in zip(examples, answers, strict=False):
         assert answer == answer.strip() != ""
@@ -265,7 +265,7 @@ def test_an_empty_context_has_no_answer(tokenizer, context):
     assert [(feature.positions, feature.offsets, feature.label) for feature in features] == [([], [], [FIRST, FIRST])]
     logits = [torch.full((len(feature.ids), 2), 3.0) for feature in features]
     found = windows_of(task, features, logits)
-    assert found == [Window(6.0, [])]
+    assert found == [Window(6.0, None)]
     assert SPAN.score(task, [example], features, found).items == [1.0]
     batch = collate(task.name, features, 1, torch.device("cpu"))
     states = torch.randn(*batch.ids.shape, 2)
@@ -285,17 +285,13 @@ def test_an_answer_may_have_spaces_round_it(tokenizer):
 @pytest.mark.parametrize("longest", [1, 2, 3, 30])
 def test_answers_have_at_most_so_many_tokens(tokenizer, longest):
     example = Example("1", "en", "Which?", "a b c d e f g")
-    task = task_of(answer_length=longest, n_best=100)
+    task = task_of(answer_length=longest)
     (feature,) = SPAN.encode(task, [example], tokenizer, 96)
     count = len(feature.positions)
     values = pointing(feature, feature.positions[0], feature.positions[-1])
     (window,) = windows_of(task, [feature], [values])
-    assert {(start, end) for _, start, end in window.best} <= {
-        (s, e) for _, s, e in every_span(feature, values, longest)
-    }
-    assert len(window.best) == count
-    assert window.best[0][0] == (20 if longest >= count else 10)
-    assert all(score > float("-inf") for score, _, _ in window.best)
+    assert window.best[1:] in {(s, e) for _, s, e in every_span(feature, values, longest)}
+    assert window.best[0] == (20 if longest >= count else 10)
 
 
 def test_an_end_does_not_come_before_its_start(tokenizer):
@@ -304,26 +300,27 @@ def test_an_end_does_not_come_before_its_start(tokenizer):
     (feature,) = SPAN.encode(task, [example], tokenizer, 96)
     values = pointing(feature, feature.positions[4], feature.positions[1])
     (window,) = windows_of(task, [feature], [values])
-    assert window.best[0][0] == 10
-    assert all(start < end for _, start, end in window.best)
+    score, start, end = window.best
+    assert score == 10
+    assert start < end
 
 
 @pytest.mark.parametrize(
     ("may", "margin", "windows", "answer"),
     [
-        (True, 0.0, [Window(1.0, [(2.0, 0, 2)])], "It"),
-        (True, 0.0, [Window(3.0, [(2.0, 0, 2)])], ""),
-        (True, 0.0, [Window(2.0, [(2.0, 0, 2)])], "It"),  # the null score has to be higher
-        (True, 1.5, [Window(3.0, [(2.0, 0, 2)])], "It"),
-        (True, 1.5, [Window(4.0, [(2.0, 0, 2)])], ""),
-        (True, -1.5, [Window(1.0, [(2.0, 0, 2)])], ""),
-        (False, 0.0, [Window(9.0, [(2.0, 0, 2)])], "It"),  # where every question has an answer there is always one
-        (True, 0.0, [Window(9.0, [(2.0, 0, 2)]), Window(1.0, [(1.5, 3, 5)])], "It"),  # the least null score counts
-        (True, 0.0, [Window(9.0, [(2.0, 0, 2)]), Window(3.0, [(1.5, 3, 5)])], ""),
-        (True, 0.0, [Window(1.0, [(2.0, 0, 2)]), Window(9.0, [(5.0, 3, 5)])], "is"),  # and the best span of all windows
-        (True, 0.0, [Window(-5.0, []), Window(1.0, [(2.0, 0, 2), (1.0, 3, 5)])], "It"),
-        (True, 0.0, [Window(-5.0, [])], ""),
-        (False, 0.0, [Window(-5.0, [])], ""),
+        (True, 0.0, [Window(1.0, (2.0, 0, 2))], "It"),
+        (True, 0.0, [Window(3.0, (2.0, 0, 2))], ""),
+        (True, 0.0, [Window(2.0, (2.0, 0, 2))], "It"),  # the null score has to be higher
+        (True, 1.5, [Window(3.0, (2.0, 0, 2))], "It"),
+        (True, 1.5, [Window(4.0, (2.0, 0, 2))], ""),
+        (True, -1.5, [Window(1.0, (2.0, 0, 2))], ""),
+        (False, 0.0, [Window(9.0, (2.0, 0, 2))], "It"),  # where every question has an answer there is always one
+        (True, 0.0, [Window(9.0, (2.0, 0, 2)), Window(1.0, (1.5, 3, 5))], "It"),  # the least null score counts
+        (True, 0.0, [Window(9.0, (2.0, 0, 2)), Window(3.0, (1.5, 3, 5))], ""),
+        (True, 0.0, [Window(1.0, (2.0, 0, 2)), Window(9.0, (5.0, 3, 5))], "is"),  # and the best span of all windows
+        (True, 0.0, [Window(-5.0, None), Window(1.0, (2.0, 0, 2))], "It"),
+        (True, 0.0, [Window(-5.0, None)], ""),
+        (False, 0.0, [Window(-5.0, None)], ""),
     ],
 )
 def test_no_answer(tokenizer, may, margin, windows, answer):
@@ -341,7 +338,7 @@ def test_items_keep_their_own_windows(tokenizer):
     examples = [Example(str(number), "en", "What?", f"It is number {number}.") for number in range(3)]
     task = task_of()
     features = SPAN.encode(task, examples, tokenizer, 96)
-    windows = [Window(0.0, [(1.0, 6, len(example.pair))]) for example in examples]
+    windows = [Window(0.0, (1.0, 6, len(example.pair))) for example in examples]
     order = [2, 0, 1, 0]
     found = SPAN.answers(task, examples, [features[i] for i in order], [windows[i] for i in order])
     assert found == ["number 0.", "number 1.", "number 2."]
@@ -355,7 +352,7 @@ def test_the_tasks_metric_counts(tokenizer, metric, f1, exact):
     example = Example("1", "de", "Wer?", "Der alte Hund bellt.", answers=(Answer("alte Hund", 4),))
     task = task_of(metric)
     (feature,) = SPAN.encode(task, [example], tokenizer, 96)
-    result = SPAN.score(task, [example], [feature], [Window(0.0, [(1.0, 0, 13)])])
+    result = SPAN.score(task, [example], [feature], [Window(0.0, (1.0, 0, 13))])
     assert [figure.metric for figure in result.metrics] == ["f1_em", "f1", "exact_match"]
     assert [figure.value for figure in result.metrics] == pytest.approx([(f1 + exact) / 2, f1, exact])
     assert result.items == pytest.approx([(f1 + exact) / 2])

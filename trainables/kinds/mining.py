@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, Result
-from trainables.kinds.retrieval import sentence_vectors
+from trainables.kinds.base import Feature, Result
+from trainables.kinds.retrieval import SentenceVectors
 from trainables.metrics import Measured, ratio_f1
-from trainables.models import Encoder
 from trainables.tasks import Task
 
 CHUNK = 1024
@@ -33,7 +32,7 @@ class Found(NamedTuple):
     target: int
 
 
-class Mining(Kind):
+class Mining(SentenceVectors):
     """BUCC 2018. Pooling, layer, the score of a pair (margin or cosine) and neighbours are settings of the task."""
 
     name = "mining"
@@ -45,20 +44,6 @@ class Mining(Kind):
         texts = [example.text for example in examples]
         ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
         return [Feature(place, row) for place, row in enumerate(ids)]
-
-    def head(self, task: Task, model: Encoder) -> nn.Module | None:
-        """None: the encoder's states are all there is."""
-        return None
-
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
-        """Mining has no training set."""
-        raise ValueError("a mining task cannot be trained on")
-
-    def predict(
-        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
-    ) -> list[Tensor]:
-        """One unit vector a sentence."""
-        return sentence_vectors(task, states, mask)
 
     def unit(self, example: Example) -> str:
         """The source sentence's id: the two sides of a pair stay together."""

@@ -16,7 +16,26 @@ from trainables.models import Encoder, mean_pool
 from trainables.tasks import Task
 
 
-class Retrieval(Kind):
+class SentenceVectors(Kind):
+    """What retrieval and mining share: a sentence becomes a vector, and nothing is trained."""
+
+    def head(self, task: Task, model: Encoder) -> nn.Module | None:
+        """None: the encoder's states are all there is."""
+        return None
+
+    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
+        """There is no training set."""
+        raise ValueError(f"a {self.name} task cannot be trained on")
+
+    def predict(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[Tensor]:
+        """One unit vector a sentence, pooled as the task says."""
+        pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
+        return list(F.normalize(pooled.float(), dim=-1).cpu())
+
+
+class Retrieval(SentenceVectors):
     """Tatoeba's nearest-neighbour search; no head, no training. Layer and pooling are settings of the task."""
 
     name = "retrieval"
@@ -28,20 +47,6 @@ class Retrieval(Kind):
         texts = [text for example in examples for text in (example.text, example.pair or "")]
         ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
         return [Feature(place // 2, row) for place, row in enumerate(ids)]
-
-    def head(self, task: Task, model: Encoder) -> nn.Module | None:
-        """None: the encoder's states are all there is."""
-        return None
-
-    def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
-        """Retrieval has no training set."""
-        raise ValueError("a retrieval task cannot be trained on")
-
-    def predict(
-        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
-    ) -> list[Tensor]:
-        """One unit vector a sentence."""
-        return sentence_vectors(task, states, mask)
 
     def score(
         self,
@@ -61,9 +66,3 @@ class Retrieval(Kind):
         own = torch.tensor([same[example.pair] for example in examples])
         right = (own[(queries @ candidates.T).argmax(-1)] == own).float().tolist()
         return Result([mean_of("accuracy", right)], right)
-
-
-def sentence_vectors(task: Task, states: Tensor, mask: Tensor) -> list[Tensor]:
-    """One unit vector a sentence, pooled as the task says."""
-    pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
-    return list(F.normalize(pooled.float(), dim=-1).cpu())

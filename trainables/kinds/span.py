@@ -28,10 +28,10 @@ FIRST = 0
 
 
 class Window(NamedTuple):
-    """What a model says of one window: the score of no answer, and its best spans (score, start, end characters)."""
+    """What a model says of one window: the score of no answer, and its best span (score, start, end characters)."""
 
     null: float
-    best: list[tuple[float, int, int]]
+    best: tuple[float, int, int] | None
 
 
 class Span(Kind):
@@ -78,7 +78,7 @@ class Span(Kind):
     def predict(
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
     ) -> list[Window]:
-        """The best spans of each window."""
+        """The best span of each window."""
         if head is None:
             raise ValueError("span extraction needs a head")
         starts, ends = head(states).float().cpu().unbind(-1)
@@ -118,10 +118,9 @@ class Span(Kind):
         null = [torch.inf] * len(examples)
         for feature, window in zip(features, predictions, strict=True):
             null[feature.item] = min(null[feature.item], window.null)
-            for top in window.best[:1]:
-                kept = best[feature.item]
-                if kept is None or top[0] > kept[0]:
-                    best[feature.item] = top
+            kept = best[feature.item]
+            if window.best and (kept is None or window.best[0] > kept[0]):
+                best[feature.item] = window.best
         texts = []
         for example, found, nothing in zip(examples, best, null, strict=True):
             refused = found is None or (task.span.may_be_unanswerable and nothing - found[0] > task.span.null_margin)
@@ -180,18 +179,14 @@ def _allowed(states: Tensor, features: Sequence[Feature]) -> Tensor:
 
 
 def _window(task: Task, feature: Feature, start: Tensor, end: Tensor) -> Window:
-    """The `n_best` spans of at most `answer_length` tokens, best first."""
+    """The best span of at most `answer_length` tokens."""
     null = float(start[FIRST] + end[FIRST])
     if not feature.positions:
-        return Window(null, [])
+        return Window(null, None)
     s, e = start[feature.positions], end[feature.positions]
     sums = s.unsqueeze(1) + e.unsqueeze(0)
     places = torch.arange(len(s))
     far = places.unsqueeze(0) - places.unsqueeze(1)
-    sums = sums.masked_fill((far < 0) | (far >= task.span.answer_length), -torch.inf).flatten()
-    values, found = sums.topk(min(task.span.n_best, len(s)))
-    spans = []
-    for value, index in zip(values.tolist(), found.tolist(), strict=True):
-        first, last = divmod(index, len(s))
-        spans.append((value, feature.offsets[first][0], feature.offsets[last][1]))
-    return Window(null, spans)
+    value, index = sums.masked_fill((far < 0) | (far >= task.span.answer_length), -torch.inf).flatten().max(0)
+    first, last = divmod(int(index), len(s))
+    return Window(null, (float(value), feature.offsets[first][0], feature.offsets[last][1]))
