@@ -75,10 +75,10 @@ class Source(Config):
     """Where examples come from.
 
     - `mini`: a set of the mini suite.
-    - `folder`: for each split a file of `--data-dir`, without its suffix; `{lang}` in it stands for each language's own
-      file. `gold` is the file that pairs the sentences of a mining task, in which `{split}` stands for the split. `hub`:
-      the same on the Hugging Face hub, read where no `--data-dir` is given. `carved_dev` says how a dev set is taken from
-      the training set.
+    - `folder`: for each split a file of `--data-dir`, without its suffix; `{lang}` in it stands for each language's
+      own file. `gold` is the file that pairs the sentences of a mining task, in which `{split}` stands for the split.
+      `hub`: the same on the Hugging Face hub, read where no `--data-dir` is given. `carved_dev` says how a dev set is
+      taken from the training set.
     - `tasks`: other tasks whose examples together are this one's.
     - `ccgbank`: the folder of CCGbank's AUTO files (LDC2005T13), below `--data-dir`.
     """
