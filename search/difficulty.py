@@ -18,6 +18,7 @@ from search.candidate import Candidate
 from search.order import Order
 from search.study import Study
 from trainables.errors import Mistake
+from trainables.methods.settings import scalars
 from trainables.stage import Stage
 from trainables.tasks import UNTRAINED, Task
 
@@ -80,12 +81,12 @@ def _measure(study: Study, bench: Bench, task: Task) -> Measurement:
 
 def _stages(study: Study, task: Task, seed: int) -> tuple[Stage, Stage]:
     """The stages that train a task alone and score it on its dev set."""
-    settings = study.settings
-    candidate = Candidate(Order(((task.name,),)), settings.method[0], settings.learning_rate[0])
+    arm = study.space.arms[0]
+    candidate = Candidate(Order(((task.name,),)), *arm)
     train = next(s for s in study.stages(candidate, seed) if s.kind == "train" and s.parent is None)
     data = (study.data.fingerprint(task, {"dev": ["en"]}),)
-    numeric = {key: train.settings[key] for key in ("threads", "device", "dtype", "torch")}
-    return train, Stage("score", train.key, (task.name,), data, train.model, train.method, numeric)
+    settings = {**study.numeric, **scalars(study.settings.methods, arm.method, arm.prompt_length)}
+    return train, Stage("score", train.key, (task.name,), data, train.model, train.method, settings)
 
 
 def majority_score(task: Task, examples: Sequence[Example]) -> float:

@@ -52,18 +52,17 @@ def stored(study: Study, store: Store) -> set[str]:
     found: set[str] = set()
     if not keys:
         return found
-    for method in study.settings.method:
-        for rate in study.settings.learning_rate:
-            for seed in range(study.settings.seeds):
-                waiting = [Order(())]
-                while waiting:
-                    order = waiting.pop()
-                    stages = [stage.key for stage in study.stages(Candidate(order, method, rate), seed)]
-                    depth = len(order.groups)
-                    if depth and stages[depth - 1] not in keys:
-                        continue
-                    found |= keys & set(stages if order in study.space.orders else stages[:depth])
-                    waiting += _extensions(study, order)
+    for arm in study.space.arms:
+        for seed in range(study.settings.seeds):
+            waiting = [Order(())]
+            while waiting:
+                order = waiting.pop()
+                stages = [stage.key for stage in study.stages(Candidate(order, *arm), seed)]
+                depth = len(order.groups) if study.carries(arm) else 0
+                if depth and stages[depth - 1] not in keys:
+                    continue
+                found |= keys & set(stages if order in study.space.orders else stages[:depth])
+                waiting += _extensions(study, order) if study.carries(arm) else ()
     return found
 
 

@@ -66,7 +66,8 @@ def print_rows(title: str, rows: Rows, form: str, console: Console) -> None:
 def _task(name: str) -> dict[str, Any]:
     content = read_yaml(configs_dir() / "tasks" / f"{name}.yaml")
     return {
-        "name": name, "kind": content["kind"], "languages": len(content.get("languages", [])),
+        "name": name, "kind": content["kind"],
+        "languages": len(content.get("languages", [])) or len(content.get("mixed", [])) ** 2,
         "trained_on": content.get("train") or ("none" if content["kind"] == "retrieval" else name),
         "question": content.get("question", ""),
     }  # fmt: skip

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.candidate import Candidate, run_name
-from search.results import SCORE_KEYS, Row, mean_score, rows_of, selection_value
-from search.strategies import STRATEGIES
+from search.results import SCORE_KEYS, Row, mean_score, model_scores, rows_of, selection_value
+from search.settings import Settings
+from search.space import Space
+from search.strategies import STRATEGIES, Halving, Strategy
 from search.study import Study
 from search.tree import StageTree
 from trainables.stage import Stage
@@ -27,11 +29,14 @@ OPEN_RUNS = 4000
 
 @dataclass
 class Run:
-    """One candidate at one root seed: its score stages by target, and the rows of those that are done."""
+    """One candidate at one root seed: its scores by target, what is measured after its stages (task, key, after which),
+    the target's training stages, and the rows of what is done."""
 
     candidate: Candidate
     seed: int
     goals: dict[str, str]
+    measures: list[tuple[str, str, str]]
+    trained: dict[str, str]
     stages: int
     rows: list[Row] = field(default_factory=list)
 
@@ -51,6 +56,13 @@ class Done:
 Listener = Callable[[str, Mapping[str, Any]], None]
 
 
+def make_strategy(settings: Settings, space: Space) -> Strategy[Candidate]:
+    """The strategy that the settings name, with its own settings."""
+    if settings.strategy == "halving":
+        return Halving(space, candidates=settings.candidates, **settings.halving.model_dump())
+    return STRATEGIES[settings.strategy](space, seed=0, candidates=settings.candidates)
+
+
 class Planner:
     """The state of a running study."""
 
@@ -58,7 +70,7 @@ class Planner:
         """`listener` hears of `stage`, `run`, `failed` and `retry` as they happen."""
         self.study, self.store = study, store
         self._listener = listener
-        self.strategy = STRATEGIES[study.settings.strategy](study.space, seed=0, candidates=study.settings.candidates)
+        self.strategy = make_strategy(study.settings, study.space)
         self._stored = store.keys()
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self.tree = StageTree(self.cost, self._stored.__contains__)
@@ -179,11 +191,16 @@ class Planner:
         complete = []
         for seed in seeds:
             name = run_name(candidate, seed)
-            stages = self.study.stages(candidate, seed)
-            goals = {stage.tasks[0]: stage.key for stage in stages if stage.kind == "score"}
-            self.runs[name] = Run(candidate, seed, goals, len(stages))
-            self._label(candidate, seed, stages)
-            for key in goals.values():
+            planned = self.study.planned(candidate, seed)
+            stages = [one.stage for one in planned]
+            own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.after}
+            measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.after]
+            goals = {target: stage.key for target, stage in own.items()}
+            trained = {target: stage.parent for target, stage in own.items() if stage.parent}
+            self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
+            for stage, label, _ in planned:
+                self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
+            for key in (*goals.values(), *(key for _, key, _ in measures)):
                 if key in self._stored and not (self.store.verify(key) and self._read_scores(key)):
                     self._discard(key)
             if self.tree.add(name, stages, urgent):
@@ -192,14 +209,6 @@ class Planner:
                 self._fail_run(name, self.tree.lost[name])
         for name in complete:
             self._complete(name)
-
-    def _label(self, candidate: Candidate, seed: int, stages: Iterable[Stage]) -> None:
-        """Readable names: an order's own stages by the order up to them, what follows by the order and what it is."""
-        prefixes = candidate.order.prefixes()
-        for number, stage in enumerate(stages):
-            after = f"{candidate.order} | {stage.kind} {'+'.join(stage.tasks)}"
-            label = str(prefixes[number]) if number < len(prefixes) else after
-            self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
 
     def _discard(self, key: str) -> None:
         """Take a stage that cannot be read out of the store, so that it is made again."""
@@ -217,6 +226,12 @@ class Planner:
             record = self.store.record(key) or {}
             apart = self.study.apart.get(target, ())
             run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []), apart)
+            if target in run.trained:
+                parent = self.store.record(run.trained[target]) or {}
+                run.rows += rows_of(run.candidate, run.seed, target, model_scores(parent))
+        for task, key, after in run.measures:
+            measured = (self.store.record(key) or {}).get("scores", [])
+            run.rows += rows_of(run.candidate, run.seed, task, measured, stage=after)
         self._results[run.candidate][run.seed] = run.rows
         self._means[run.candidate].append(mean_score(run.rows, self.portion))
         self._listener("run", {"name": name, "score": self._means[run.candidate][-1]})
@@ -254,7 +269,7 @@ class Planner:
     @property
     def varied(self) -> bool:
         """Whether more than the order varies in this study."""
-        return len(self.study.settings.method) * len(self.study.settings.learning_rate) > 1
+        return len(self.study.space.arms) > 1
 
     def standings(self) -> list[tuple[Candidate, float, int]]:
         """Candidates with at least one complete run: mean zero-shot score and number of roots, best first."""

@@ -22,11 +22,14 @@ SCORE_KEYS = {"language", "portion", "metric", "main", "value", "n", "stderr"}
 
 @dataclass(frozen=True)
 class Row:
-    """One score. `value` and `stderr` are shares in [0, 1]; clean rows have perturbation `none` and severity 0.
+    """One score. `value` and `stderr` are shares in [0, 1], but for counts and for what is measured of representations;
+    clean rows have perturbation `none` and severity 0.
 
     `portion` is `dev` (English), `test`, or a half of the test items: `search`, which an oracle selection may see, and
-    `report`, which it may not. `main` marks the metric a target's score is made of; `apart` a language beyond those the
-    target is averaged over.
+    `report`, which it may not; `model` holds what is said of a target's model as a whole, without a language, and
+    `representations` what was measured of translations after one of the candidate's stages, named in `stage`. `main`
+    marks the metric a target's score is made of; `apart` a language beyond those the target is averaged over.
+    `prompt_length` is missing for methods without a prompt; `budget` is the share of the full training.
     """
 
     candidate: str
@@ -45,10 +48,18 @@ class Row:
     n: int
     stderr: float | None
     apart: bool = False
+    prompt_length: int | None = None
+    budget: float = 1.0
+    stage: str = ""
 
 
 def rows_of(
-    candidate: Candidate, seed: int, target: str, scores: Iterable[Mapping[str, Any]], apart: Collection[str] = ()
+    candidate: Candidate,
+    seed: int,
+    target: str,
+    scores: Iterable[Mapping[str, Any]],
+    apart: Collection[str] = (),
+    stage: str = "",
 ) -> list[Row]:
     """A stored stage's scores as rows of the table; `apart` are languages that the target is not averaged over."""
     return [
@@ -57,8 +68,19 @@ def rows_of(
             learning_rate=candidate.learning_rate, seed=seed, target=target, language=score["language"],
             portion=score["portion"], perturbation="none", severity=0, metric=score["metric"], main=score["main"],
             value=score["value"], n=score["n"], stderr=score["stderr"], apart=score["language"] in apart,
+            prompt_length=candidate.prompt_length, budget=candidate.budget, stage=stage,
         )
         for score in scores
+    ]  # fmt: skip
+
+
+def model_scores(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a training stage's record says of its model, in the form of scores (portion `model`): how many of the
+    encoder's parameters were tuned, and their share."""
+    return [
+        {"language": "", "portion": "model", "metric": name, "main": False, "value": record[name], "n": 1,
+         "stderr": None}
+        for name in ("tuned_parameters", "tuned_share", "added_parameters") if name in record
     ]  # fmt: skip
 
 
@@ -100,4 +122,5 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     """The data frame of the rows."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
+    return frame.astype({"prompt_length": "Int64"})

@@ -21,17 +21,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.analysis.answers import answer
+from search.analysis.representations import transfer_correlation
+from search.analysis.selection import chosen, settings_table
 from search.candidate import run_name
 from search.leaderboard import OWN, cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.order import Order
 from search.results import csv_text, selection_value, table
 from trainables.console import say
 from trainables.errors import Mistake
+from trainables.methods import FEW_SHOT
 from trainables.stage import PREDICTIONS
 from trainables.tasks import UNTRAINED, Task
 
 if TYPE_CHECKING:
     from search.planner import Planner
+    from search.settings import Settings
     from search.study import Study
 
 SCHEMA = 1
@@ -95,21 +100,37 @@ class RunFolder:
         }  # fmt: skip
         self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
-    def tables(self, planner: Planner) -> pd.DataFrame:
-        """Write scores, stages, candidates, predictions and the leaderboard; the leaderboard."""
-        scores = table(planner.rows)
+    def tables(self, planner: Planner) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Write scores, stages, candidates, predictions and the leaderboard; the leaderboard, and what it says of
+        itself."""
+        settings, scores = self._study.settings, table(planner.rows)
         self._table("scores", scores)
         self._table("stages", _stages(planner))
         self._table("candidates", _candidates(planner))
         self._predictions(planner)
         cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
         orders = {str(c.order): about_order(self._study, c.order) for c in planner.candidates}
-        board = leaderboard(scores, cost, planner.portion, orders)
-        about = describe(self._study)
+        board = leaderboard(compared(settings, scores), cost, planner.portion, orders)
+        about = {**describe(self._study), "answer": self._answer(scores, planner.portion)}
         self.write("leaderboard.csv", to_csv(board))
         self.write("leaderboard.json", to_json(board, about))
         self.write("leaderboard.md", to_markdown(board, about))
-        return board
+        return board, about
+
+    def _answer(self, scores: pd.DataFrame, report: str) -> dict[str, str]:
+        """The space's question and its answer; the table behind that in `answer.csv`."""
+        settings = self._study.settings
+        ratings = {task.name: task.difficulty.rating for task in self._study.intermediate if task.difficulty}
+        portion = selected_on(settings)
+        if not len(scores):
+            return {}
+        found = answer(settings.answer, scores, difficulty=ratings, report=report, portion=portion)
+        self._table("answer", found.table)
+        if len(settings.arms) > 1:
+            self._table("tuning", settings_table(scores, settings.tuned, portion, report))
+        if settings.representations:
+            self._table("representations", transfer_correlation(scores, report))
+        return {"question": found.question, "sentence": found.sentence}
 
     def _table(self, name: str, rows: pd.DataFrame) -> None:
         self.write(f"{name}.parquet", _parquet(rows))
@@ -124,6 +145,18 @@ class RunFolder:
                 by_target.setdefault(target, []).append(rows.assign(**about))
         for target, parts in by_target.items():
             self.write(f"predictions/{target}.parquet", _parquet(pd.concat(parts, ignore_index=True)))
+
+
+def selected_on(settings: Settings) -> str:
+    """The portion that hyperparameters are chosen on, as strategies choose candidates."""
+    return "dev" if settings.objective == "en-dev" else "search"
+
+
+def compared(settings: Settings, scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the candidates that a leaderboard compares: of each order and method the best at what is tuned."""
+    if not settings.tuned or not len(scores):
+        return scores
+    return scores[scores.candidate.isin(chosen(scores, settings.tuned, selected_on(settings)))]
 
 
 def about_order(study: Study, order: Order) -> dict[str, str]:
@@ -155,6 +188,8 @@ def describe(study: Study) -> dict[str, Any]:
     own = sorted({name for order in _listed(study) for name in study.own_training_set(order)})
     notes = [
         *stamps,
+        *_tuning(settings),
+        *_how(settings),
         "score: mean over targets of the mean over languages, in percent"
         + ("" if foreign else ", trained in English alone"),
         f"languages: {cells_}; {roots}; {interval}",
@@ -169,6 +204,38 @@ def describe(study: Study) -> dict[str, Any]:
         f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
     ]
     return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
+
+
+def _tuning(settings: Settings) -> list[str]:
+    """What was chosen for each order and method before they were compared, and on what."""
+    grids = {"learning_rate": {m: len(settings.grid(m)) for m in settings.method}}
+    grids["prompt_length"] = {"prompt": len(settings.prompt_length)} if "prompt" in settings.method else {}
+    notes, seen = [], "English dev alone" if settings.objective == "en-dev" else "the search half of the test items"
+    for name in settings.tuned:
+        sizes = {method: size for method, size in grids[name].items() if size > 1}
+        if sizes:
+            each = str(max(sizes.values())) if len({*grids[name].values()}) == 1 else ", ".join(
+                f"{method} {size}" for method, size in grids[name].items())  # fmt: skip
+            notes.append(f"{name}: for each order and method the best of {each} on {seen} (tuning.csv)")
+    return notes
+
+
+def _how(settings: Settings) -> list[str]:
+    """Whatever of methods and training is not as by default."""
+    notes = [f"{m}: demonstrations in the target's language, not zero-shot; ranked apart"
+             for m in settings.method if m in FEW_SHOT]  # fmt: skip
+    own = settings.methods.model_dump(exclude_defaults=True)
+    for method in settings.method:
+        for name, value in own.get(method, {}).items():
+            notes.append(f"{method}: {name} {value}")
+    if settings.train.heads == "carry":
+        notes.append("heads are carried along an order where kind and labels agree")
+    if settings.train.robust.kind != "none":
+        robust = settings.train.robust
+        notes.append(f"robust training: {robust.kind}, epsilon {robust.epsilon:g}, weight {robust.share:g}")
+    if settings.train.rows != "all":
+        notes.append(f"training examples of an intermediate task: {settings.train.rows}")
+    return notes
 
 
 def _listed(study: Study) -> list[Order]:
@@ -210,6 +277,8 @@ def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console,
         console.print(f"… and {len(board) - most} more")
     for note in about["notes"]:
         console.print(Text(f"· {note}", "dim"))
+    if about.get("answer"):
+        console.print(Text.assemble("\n", (about["answer"]["question"], "bold"), f" {about['answer']['sentence']}"))
 
 
 def show(path: str, console: Console) -> None:
@@ -217,7 +286,8 @@ def show(path: str, console: Console) -> None:
     file = Path(path) / "leaderboard.json"
     try:
         content = json.loads(file.read_text("utf-8"))
-        board, about = pd.DataFrame(content["rows"]), {"title": content["title"], "notes": content["notes"]}
+        board = pd.DataFrame(content["rows"])
+        about = {key: content.get(key, {}) for key in ("title", "notes", "answer")}
         print_board(board, about, console, most=len(board))
     except (OSError, ValueError, KeyError, TypeError) as error:
         right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
@@ -267,7 +337,8 @@ def _candidates(planner: Planner) -> pd.DataFrame:
         scored = [row for name in names for row in planner.runs[name].rows]
         rows.append({
             "candidate": candidate.name, "order": str(candidate.order), "method": candidate.method,
-            "learning_rate": candidate.learning_rate, "seeds": sum(bool(planner.runs[name].rows) for name in names),
+            "learning_rate": candidate.learning_rate, "prompt_length": candidate.prompt_length,
+            "budget": candidate.budget, "seeds": sum(bool(planner.runs[name].rows) for name in names),
             "objective": objective, "value": selection_value(scored, objective) if scored else None,
             "failed": "; ".join(failed) or None,
         })  # fmt: skip

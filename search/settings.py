@@ -11,10 +11,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from search.candidate import Arm
 from search.strategies import STRATEGIES
+from search.strategies.halving import HalvingSettings
 from trainables.config import Config, build, find, place_of, read_yaml
 from trainables.errors import Mistake, nearest
-from trainables.methods import METHODS
+from trainables.methods import IN_CONTEXT, METHODS
+from trainables.methods.settings import MethodSettings
+from trainables.robust_settings import Robust
+
+Nuisance = Literal["learning_rate", "prompt_length"]
+"""Hyperparameters that a study may tune for each order and method before it compares them."""
+
+LISTS = (
+    "intermediate", "targets", "languages", "method", "learning_rate", "learning_rate_factors", "prompt_length",
+    "tuned", "representations",
+)  # fmt: skip
+"""Settings that are lists: a single value stands for a list of one."""
 
 
 class OrderSettings(Config):
@@ -38,7 +51,10 @@ class TargetTraining(Config):
 
     steps: int | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0)
-    learning_rate: float | None = Field(None, gt=0, lt=1)
+    learning_rate: float | None = Field(None, gt=0, lt=1, description="instead of the candidate's")
+    learning_rate_scale: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default_factory=dict, description="by method: times the candidate's (without learning_rate)"
+    )
     batch_size: int | None = Field(None, ge=1)
     warmup: float | None = Field(None, ge=0)
     weight_decay: float | None = Field(None, ge=0)
@@ -60,6 +76,11 @@ class TrainSettings(Config):
     )
     cap: int | None = Field(None, ge=1, description="examples a task counts with at most (sampling: capped)")
     temperature: float = Field(2.0, ge=1, description="T of sampling: temperature")
+    rows: Literal["all", "equal"] | Annotated[int, Field(ge=1)] = Field(
+        "all", description="training examples of an intermediate task; equal: as many as the smallest has"
+    )
+    heads: Literal["new", "carry"] = Field("new", description="along an order; carry: where kind and labels agree")
+    robust: Robust = Field(Robust.model_validate({}), description="train on perturbed word embeddings")
 
     @model_validator(mode="after")
     def _capped(self) -> Self:
@@ -81,7 +102,20 @@ class Settings(Config):
     orders: OrderSettings = Field(default_factory=lambda: OrderSettings.model_validate({}))
     model: str = Field("micro", description="micro, a folder, or a hub id")
     method: list[str] = Field(default_factory=lambda: ["full"], description="tuning methods")
-    learning_rate: list[float] = Field(default_factory=lambda: [1e-3], description="learning rates")
+    methods: MethodSettings = Field(MethodSettings.model_validate({}), description="settings of the methods")
+    learning_rate: dict[str, list[float]] | list[float] = Field(
+        default_factory=lambda: [1e-3], description="learning rates, of all methods or by method"
+    )
+    prompt_length: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+        default_factory=lambda: [16], min_length=1, description="vectors of a prompt (method: prompt); 0 is no prompt"
+    )
+    learning_rate_factors: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=lambda: [1.0], min_length=1, description="each learning rate is tried times each of these"
+    )
+    tuned: list[Nuisance] = Field(
+        default_factory=lambda: list[Nuisance](["learning_rate"]),
+        description="chosen on English dev for each order and method",
+    )
     max_length: dict[str, Annotated[int, Field(ge=8, le=512)]] = Field(
         default_factory=dict,
         description="by task: tokens, instead of its file's; of a training set, where targets share one, its own",
@@ -89,6 +123,13 @@ class Settings(Config):
     controls: bool = Field(False, description="for each length of order one of as many sham stages")
     train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
     strategy: str = Field("exhaustive", description="who proposes candidates")
+    halving: HalvingSettings = Field(HalvingSettings.model_validate({}), description="of strategy: halving")
+    representations: list[str] = Field(
+        default_factory=list, description="parallel tasks whose translations are compared after every stage"
+    )
+    answer: Literal["orders", "best", "methods", "complexity", "icl"] = Field(
+        "orders", description="how the space's question is answered below the leaderboard"
+    )
     candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
     seeds: int = Field(2, ge=1, description="root seeds: independent repetitions of every candidate")
     objective: Literal["en-dev", "target-dev"] = Field("en-dev", description="what the search is told")
@@ -102,29 +143,54 @@ class Settings(Config):
     limit: int | None = Field(None, ge=1, description="examples a language and split, training included")
     on_bad_row: Literal["error", "skip"] = Field("error", description="what becomes of a row of data that is malformed")
 
-    @field_validator("intermediate", "targets", "languages", "method", "learning_rate", mode="before")
+    @field_validator(*LISTS, mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """A single value stands for a list of one; a flag's text is cut at commas."""
+        if isinstance(value, dict):
+            return {name: cls._listed(rates) for name, rates in value.items()}
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return [value] if isinstance(value, int | float) else value
 
     @field_validator("learning_rate")
     @classmethod
-    def _positive(cls, value: list[float]) -> list[float]:
-        for rate in value:
+    def _positive(cls, value: Any) -> Any:
+        for rate in [rate for rates in value.values() for rate in rates] if isinstance(value, dict) else value:
             if not (math.isfinite(rate) and 0 < rate < 1):
                 raise ValueError(f"a learning rate lies between 0 and 1, but {rate:g} was given")
         return value
 
-    @field_validator("intermediate", "targets", "languages", "method", "learning_rate")
+    @field_validator(*LISTS)
     @classmethod
-    def _distinct(cls, value: list[Any]) -> list[Any]:
-        for item in value:
-            if value.count(item) > 1:
-                raise ValueError(f"'{item}' is named twice")
+    def _distinct(cls, value: Any) -> Any:
+        for one in value.values() if isinstance(value, dict) else [value]:
+            for item in one:
+                if one.count(item) > 1:
+                    raise ValueError(f"'{item}' is named twice")
         return value
+
+    def rates(self, method: str) -> list[float]:
+        """The learning rates of a method. In context they are those of the intermediate stages, which are `full`."""
+        if not isinstance(self.learning_rate, dict):
+            return self.learning_rate
+        own = self.learning_rate.get(method)
+        return own or (self.learning_rate.get("full") if method in IN_CONTEXT else None) or []
+
+    def grid(self, method: str) -> list[float]:
+        """The learning rates that a method is tried at."""
+        found = [float(f"{rate * factor:.6g}") for rate in self.rates(method) for factor in self.learning_rate_factors]
+        return list(dict.fromkeys(found))
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Methods × learning rates × (of prompts) lengths: what a candidate is besides its order."""
+        return [
+            Arm(method, rate, length)
+            for method in self.method
+            for length in (self.prompt_length if method == "prompt" else [None])
+            for rate in self.grid(method)
+        ]
 
     @property
     def store_url(self) -> str:
@@ -274,6 +340,15 @@ def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
     for method in settings.method:
         if method not in METHODS:
             place = place_of(where["method"], "method")
+            raise Mistake(f"unknown method '{method}'", where=place, right=nearest(method, METHODS))
+        if not settings.rates(method):
+            place = place_of(where.get("learning_rate", ""), "learning_rate")
+            right = f"learning_rate: a list for all methods, or one for {method} too"
+            raise Mistake(f"there is no learning rate for the method '{method}'", where=place, right=right)
+    rates = settings.learning_rate
+    for method in rates if isinstance(rates, dict) else ():
+        if method not in METHODS:
+            place = place_of(where["learning_rate"], f"learning_rate.{method}")
             raise Mistake(f"unknown method '{method}'", where=place, right=nearest(method, METHODS))
     if settings.strategy not in STRATEGIES:
         right = nearest(settings.strategy, STRATEGIES)

@@ -1,46 +1,37 @@
-"""What varies: orders (and control orders) × methods × learning rates, as a lazy sequence of candidates."""
+"""What varies: orders (and control orders) × arms (method, learning rate, prompt length), as a lazy sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from search.candidate import Candidate
+from search.candidate import Arm, Candidate
 from search.order import Order, OrderSpace
 
 
 class Space:
     """All candidates of a study, never listed: an index is enough. The baselines' candidates come first."""
 
-    def __init__(
-        self,
-        orders: OrderSpace,
-        methods: Sequence[str],
-        learning_rates: Sequence[float],
-        controls: Sequence[Order] = (),
-    ) -> None:
+    def __init__(self, orders: OrderSpace, arms: Sequence[Arm], controls: Sequence[Order] = ()) -> None:
         self.orders = orders
         self.controls = tuple(controls)
-        self.methods = tuple(methods)
-        self.learning_rates = tuple(learning_rates)
-        self._each = len(self.methods) * len(self.learning_rates)
+        self.arms = tuple(arms)
 
     @property
     def size(self) -> int:
         """The number of candidates."""
-        return (self.orders.size + len(self.controls)) * self._each
+        return (self.orders.size + len(self.controls)) * len(self.arms)
 
     @property
     def baselines(self) -> int:
         """The number of candidates whose order is empty, a single task or a control: the first of the sequence."""
-        return (self.orders.baselines + len(self.controls)) * self._each
+        return (self.orders.baselines + len(self.controls)) * len(self.arms)
 
     def __getitem__(self, index: int) -> Candidate:
-        """The candidate at an index: the order varies slowest, the learning rate fastest."""
+        """The candidate at an index: the order varies slowest, the arms as they are listed."""
         if not 0 <= index < self.size:
             raise IndexError(index)
-        order, rest = divmod(index, self._each)
-        method, rate = divmod(rest, len(self.learning_rates))
-        return Candidate(self._order(order), self.methods[method], self.learning_rates[rate])
+        order, arm = divmod(index, len(self.arms))
+        return Candidate(self._order(order), *self.arms[arm])
 
     def _order(self, index: int) -> Order:
         after = index - self.orders.baselines

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from search.candidate import Candidate
+from search.candidate import Arm, Candidate
+from search.capabilities import language_refusals, refusals
 from search.order import Order, OrderSpace
-from search.settings import Settings, TargetTraining
+from search.plan import Plan, Planned, probes, trunk
+from search.settings import Settings
 from search.space import Space
 from trainables.config import names, place_of
 from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
+from trainables.families import family_of, model_config
 from trainables.fingerprint import model_fingerprint, model_path
+from trainables.language_folder import LanguageFolder, spoken
+from trainables.languages import sides
+from trainables.methods import IN_CONTEXT
 from trainables.stage import Scalar, Stage
 from trainables.tasks import UNTRAINED, Task, load_task, sham
 
@@ -32,20 +38,29 @@ class Study:
         self.settings = settings
         self._places = places or {}
         self.data = DataSource(settings.data_dir, settings.limit, settings.on_bad_row)
-        self.intermediate = [self._task(name, "intermediate") for name in settings.intermediate]
+        self.intermediate = self._equal([self._task(name, "intermediate") for name in settings.intermediate])
         self._borrowed: dict[str, Task] = {}
         self.targets = [self._by_name(self._task(name, "targets")) for name in settings.targets]
         orders = self._orders()
         self.shams = self._shams(orders)
         self._check_tasks()
         chain = [Order(tuple((task.name,) for task in self.shams[: end + 1])) for end in range(len(self.shams))]
-        self.space = Space(orders, settings.method, settings.learning_rate, chain)
+        self.space = Space(orders, settings.arms, chain)
         self.model = model_path(settings.model)
 
     def _task(self, name: str, key: str) -> Task:
         task = self.data.resolved(load_task(name, self._place(key)))
         length = self.settings.max_length.get(task.name)
         return task.model_copy(update={"max_length": length}) if length else task
+
+    def _equal(self, tasks: list[Task]) -> list[Task]:
+        """The intermediate tasks with as many training examples each as the study gives them."""
+        rows = self.settings.train.rows
+        trainable = [task for task in tasks if task.kind not in UNTRAINED]
+        if rows == "all" or not trainable:
+            return tasks
+        most = rows if isinstance(rows, int) else min(len(self.data.training(task)) for task in trainable)
+        return [task.model_copy(update={"train_rows": most}) for task in tasks]
 
     def _orders(self) -> OrderSpace:
         chosen = self.settings.orders
@@ -113,6 +128,9 @@ class Study:
                 )
         listed = {t.name: wanted or [*t.languages, *t.extra_languages] or found[t.name] for t in self.targets}
         grid = {name: [code for code in codes if code in listed[name]] for name, codes in found.items()}
+        for target in self.targets:
+            if target.mixed and not grid[target.name]:  # single languages stand for all of their pairs
+                grid[target.name] = [c for c in found[target.name] if set(sides(c) or "?") <= set(wanted)]
         for name, codes in grid.items():
             if not codes:
                 right = f"its languages: {', '.join(found[name])}" if found[name] else "test data for it"
@@ -175,6 +193,19 @@ class Study:
         return model_fingerprint(self.model)
 
     @property
+    def decodes(self) -> bool:
+        """Whether the model is a decoder, which does tasks in text form."""
+        return family_of(model_config(self.model)).kind == "decoder"
+
+    def wording(self, tasks: Sequence[str]) -> dict[str, Scalar]:
+        """What a decoder's stage depends on besides: how tasks are put into words."""
+        templates = [self.tasks[name].template for name in tasks]
+        if not self.decodes or not any(templates):
+            return {}
+        text = json.dumps([template and template.model_dump() for template in templates], sort_keys=True)
+        return {"templates": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+    @property
     def device(self) -> str:
         """Where stages run: `cuda` when trials ask for a GPU."""
         return "cuda" if self.settings.gpus_per_trial else "cpu"
@@ -189,56 +220,96 @@ class Study:
                 self.data.check(self.tasks[target.trained_on], ("dev",))
         if self.grid and self.fingerprints and self.model_fingerprint:
             self._check_objective()
+        config = model_config(self.model)
+        refused = list(refusals(self.settings, self.intermediate, self.targets, config, self._place))
+        if self.language_folder:
+            languages = [spoken(code) for codes in self.grid.values() for code in codes]
+            refused += language_refusals(self.language_folder, self._trained(), languages, config, self._place)
+        if refused:
+            raise Mistakes(refused)
+
+    @cached_property
+    def language_folder(self) -> LanguageFolder | None:
+        """The language adapters of the method `adapter`, where it has some."""
+        path = self.settings.methods.adapter.languages
+        if not path or "adapter" not in self.settings.method:
+            return None
+        return LanguageFolder(path, self._place("methods.adapter.languages"))
 
     def stages(self, candidate: Candidate, seed: int) -> list[Stage]:
         """One run's stages, parents before children: the candidate's order, then each target's own and score."""
-        found: list[Stage] = []
+        return [planned.stage for planned in self.planned(candidate, seed)]
+
+    def planned(self, candidate: Candidate, seed: int) -> list[Planned]:
+        """One run's stages, each with a label: the order up to it, or the order and what follows it."""
+        plan = Plan(self, candidate, seed)
         last: str | None = None
-
-        def train(tasks: tuple[str, ...], parent: str | None, target: str = "") -> str:
-            data = tuple(self.fingerprints["train", name] for name in tasks)
-            steps, settings = self._budget(candidate, tasks, target)
-            stage = Stage("train", parent, tasks, data, self.model_fingerprint, candidate.method, settings, steps, seed)
-            found.append(stage)
-            return stage.key
-
-        for group in candidate.order.groups:
-            last = train(group, last)
+        if self.carries(candidate.arm):
+            for group, prefix in zip(candidate.order.groups, candidate.order.prefixes(), strict=True):
+                last = plan.train(group, last, str(prefix))
         for target in self.targets:
-            parent = train((target.trained_on,), last, target.name) if target.trained_on else last
-            data = (self.fingerprints["score", target.name],)
-            found.append(
-                Stage("score", parent, (target.name,), data, self.model_fingerprint, candidate.method, self._numeric)
-            )
-        return list({stage.key: stage for stage in found}.values())
+            plan.score(target, last)
+        for task in self.settings.representations:
+            plan.measure(task, None, str(Order(())))
+        return plan.stages()
+
+    def carries(self, arm: Arm) -> bool:
+        """Whether a stage leaves the next one anything: the probe does so only where heads are carried."""
+        return not probes(arm) or self.settings.train.heads == "carry"
 
     def score_stage(self, candidate: Candidate, seed: int, target: str) -> Stage:
         """The stage that scores a target for one run of a candidate."""
-        return next(s for s in self.stages(candidate, seed) if s.kind == "score" and s.tasks == (target,))
+        own = (one.stage for one in self.planned(candidate, seed) if not one.after)
+        return next(stage for stage in own if stage.kind == "score" and stage.tasks == (target,))
 
     def counts(self) -> dict[str, int]:
         """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
 
-        Two things coincide beyond common prefixes: the empty order's untrained targets are scored once for all seeds,
-        since nothing there is random; and a target's own stage is the intermediate stage of its training task where
-        their budgets agree. The latter is counted for ordered subsets, and left in (an upper bound) for other spaces.
+        Beyond common prefixes some things coincide: the empty order's untrained targets are scored once for all arms
+        and seeds (with language adapters once more), since nothing there is random; an arm that carries nothing has the
+        same stages whatever the order; a prompt of length 0 is the probe; and a target's own stage is the intermediate
+        stage of its training task where their budgets agree. The last is counted for ordered subsets, and left in (an
+        upper bound) for other spaces, as are stages that coincide because a target has a learning rate of its own.
         """
-        orders, settings = self.space.orders, self.settings
-        each = len(settings.method) * len(settings.learning_rate) * settings.seeds
-        trained = {target.trained_on for target in self.targets if target.trained_on}
-        controls = self.space.controls
-        leaves = (orders.size + len(controls)) * (len(trained) + len(self.targets))
-        naive = each * (orders.naive_stages() + sum(map(len, controls)) + leaves)
-        distinct = each * (orders.distinct_stages() + max(map(len, controls), default=0) + leaves)
-        if orders.size and not orders[0].groups:
-            untrained = sum(not target.trained_on for target in self.targets)
-            distinct -= (each - len(settings.method)) * untrained
-        names = [task.name for task in self.intermediate]
-        budget = settings.train
-        alike = budget.steps == budget.target_steps and budget.epochs == budget.target_epochs and not budget.targets
-        if orders.kind == "subsets" and alike:
-            distinct -= each * len(trained & set(names)) * orders.distinct_stages() // max(1, len(names))
+        orders, settings, controls = self.space.orders, self.settings, self.space.controls
+        own = {name: training.model_dump_json() for name, training in settings.train.targets.items()}
+        trained = {(target.trained_on, own.get(target.name)) for target in self.targets if target.trained_on}
+        untrained = sum(not target.trained_on for target in self.targets)
+        every = orders.size + len(controls)
+        empty = bool(orders.size) and not orders[0].groups
+        carrying = [arm for arm in self.space.arms if self.carries(arm)]
+        idle = [arm for arm in self.space.arms if not self.carries(arm)]
+        different = {(trunk(arm), arm.method in IN_CONTEXT): arm for arm in carrying}.values()
+        leaves = {arm: len(self.targets) + (0 if arm.method in IN_CONTEXT else len(trained)) for arm in self.space.arms}
+        naive = sum(leaves.values()) * every + len(carrying) * (orders.naive_stages() + sum(map(len, controls)))
+        distinct = len(set(map(trunk, carrying))) * (orders.distinct_stages() + max(map(len, controls), default=0))
+        rates = len({arm.learning_rate for arm in idle})
+        distinct += sum(leaves[arm] - len(self.targets) for arm in different) * every + rates * len(trained)
+        if orders.kind == "subsets":
+            shared = len(self._like_intermediate()) * orders.distinct_stages() // max(1, len(self.intermediate))
+            distinct -= sum(arm.method not in IN_CONTEXT for arm in different) * shared
+        measured = len(settings.representations)
+        if measured:  # after each training stage, and once of the base model
+            stages = naive - len(self.targets) * every * len(self.space.arms)
+            naive += measured * (stages + every * len(self.space.arms))
+            distinct += measured * distinct
+        distinct += sum(
+            len(self.targets) * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different
+        )
+        distinct += rates * (len(self.targets) - untrained)
+        naive, distinct = naive * settings.seeds, distinct * settings.seeds
+        scored = [*idle, *(arm for arm in carrying if empty and arm.method not in IN_CONTEXT)]
+        for times, arms in ((untrained, scored), (measured, self.space.arms)):
+            distinct += times * len({bool(self.language_folder) and arm.method == "adapter" for arm in arms})
         return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct}
+
+    def _like_intermediate(self) -> set[str]:
+        """Intermediate tasks that some target is trained on, with the budget of an intermediate stage."""
+        budget = self.settings.train
+        if (budget.steps, budget.epochs) != (budget.target_steps, budget.target_epochs):
+            return set()
+        plain = {target.trained_on for target in self.targets if target.name not in budget.targets}
+        return {task.name for task in self.intermediate} & plain
 
     def workplace(self) -> str:
         """JSON of what every worker needs (trainables.bench.Workplace)."""
@@ -252,11 +323,12 @@ class Study:
             "on_bad_row": self.settings.on_bad_row,
             "threads": self.settings.cpus_per_trial,
             "device": self.device,
+            "language_adapters": self.language_folder and str(self.language_folder.path),
         }
         return json.dumps(place, sort_keys=True)
 
     @cached_property
-    def _numeric(self) -> Mapping[str, Scalar]:
+    def numeric(self) -> Mapping[str, Scalar]:
         """Settings that change the last bits of a result."""
         return {
             "threads": self.settings.cpus_per_trial,
@@ -264,39 +336,6 @@ class Study:
             "dtype": "float32",
             "torch": version("torch"),
         }
-
-    @property
-    def _sampling(self) -> dict[str, Scalar]:
-        """How the tasks of a group are drawn; a stage of one task does not depend on it."""
-        budget = self.settings.train
-        match budget.sampling:
-            case "capped":
-                return {"sampling": "capped", "cap": budget.cap}
-            case "temperature":
-                return {"sampling": "temperature", "temperature": budget.temperature}
-            case rule:
-                return {"sampling": rule}
-
-    def _budget(self, candidate: Candidate, tasks: tuple[str, ...], target: str = "") -> tuple[int, dict[str, Scalar]]:
-        """Steps and settings of a stage: an intermediate one's, or a target's own, which may have some of its own."""
-        common = self.settings.train
-        own = common.targets.get(target) or TargetTraining.model_validate({})
-        batch_size = own.batch_size or common.batch_size
-        steps, epochs = common.steps, common.epochs
-        if target:
-            steps, epochs = common.target_steps, common.target_epochs
-        if own.steps or own.epochs:
-            steps, epochs = own.steps or 1, own.epochs
-        if epochs:
-            examples = sum(len(self.data.training(self.tasks[name])) for name in tasks)
-            steps = max(1, math.ceil(epochs * examples / batch_size))
-        warmup = common.warmup if own.warmup is None else own.warmup
-        return steps, {
-            **self._numeric, "learning_rate": own.learning_rate or candidate.learning_rate, "batch_size": batch_size,
-            "warmup": round(warmup * steps) if 0 < warmup < 1 else int(warmup),
-            "weight_decay": common.weight_decay if own.weight_decay is None else own.weight_decay,
-            **(self._sampling if len(tasks) > 1 else {}),
-        }  # fmt: skip
 
     def _trained(self) -> list[Task]:
         """Tasks that some stage trains on."""
@@ -331,6 +370,11 @@ class Study:
                 where = f"task {target.name}, key 'train'"
                 what = f"'{target.name}' cannot be trained on '{trained.name}': its kind or its labels are others"
                 mistakes.append(Mistake(what, where=where, right="a task of the same kind with the same labels"))
+        for name in self.settings.representations:
+            if name not in [target.name for target in self.targets if target.kind == "retrieval"]:
+                what = f"the representations of '{name}' cannot be compared: it is no retrieval target of this study"
+                right = ", ".join(t.name for t in self.targets if t.kind == "retrieval") or "a target such as tatoeba"
+                mistakes.append(Mistake(what, where=self._place("representations"), right=right))
         mistakes += self._check_named()
         if not self.targets:
             mistakes.append(Mistake("there is no target task", where=self._place("targets"), right="one task at least"))

@@ -85,14 +85,14 @@ def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContex
 
 def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[str, Any], console: Console) -> int:
     """Write the tables, print the leaderboard and what became of the run; the exit code."""
-    from search.run_folder import describe, print_board
+    from search.run_folder import print_board
 
     status, cost = "done" if planner.finished else "stopped", planner.cost_summary()
-    board = folder.tables(planner)
+    board, about = folder.tables(planner)
     folder.manifest(status, cost, {**facts, "candidates": len(planner.candidates), "failed": planner.failed})
     console.print()
     if len(board):
-        print_board(board, describe(study), console)
+        print_board(board, about, console)
     path = escape(str(folder.path))
     lines = [
         f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, {cost['stages_naive']} without "

@@ -21,7 +21,7 @@ from trainables.data import DataSource
 from trainables.errors import Mistake, Mistakes, nearest
 from trainables.examples import Example, Split
 from trainables.fingerprint import model_path
-from trainables.languages import LANGUAGES
+from trainables.languages import LANGUAGES, sides
 from trainables.reading import ByLanguage
 from trainables.tasks import Task, load_task
 
@@ -295,7 +295,8 @@ def _remark_languages(report: Report, task: Task, found: Mapping[Split, ByLangua
         report.remark("test: languages of the data that the task does not list (only --languages scores them)", others)
     foreign = [code for code in found.get("train", {}) if code not in task.train_languages]
     report.remark("train: languages that are not trained on", foreign)
-    unknown = sorted({code for by_language in found.values() for code in by_language} - set(LANGUAGES))
+    codes = {code for by_language in found.values() for code in by_language}
+    unknown = sorted(code for code in codes - set(LANGUAGES) if not sides(code))
     report.remark("languages without a known family and script (see `order-search ls languages`)", unknown)
 
 

@@ -18,17 +18,23 @@ import pandas as pd
 import torch
 from safetensors.torch import load, save
 
+from trainables import fertility, representations
 from trainables.data import DataSource
+from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
-from trainables.kinds import KINDS
+from trainables.icl import Demonstrations, evaluate_icl
 from trainables.kinds.base import Feature
+from trainables.kinds.forms import kind_of, load_model
+from trainables.language_folder import LanguageFolder
+from trainables.methods import IN_CONTEXT, put_on
+from trainables.methods.settings import icl_settings
 from trainables.models import Encoder, Weights
 from trainables.reading import OnBadRow
-from trainables.stage import PREDICTIONS, WEIGHTS, Stage
+from trainables.stage import PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
 from trainables.tasks import Task
-from trainables.train import train
+from trainables.train import Trained, train
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Workplace:
     on_bad_row: OnBadRow = "error"
     threads: int = 1
     device: str = "cpu"
+    language_adapters: str | None = None
+    """The folder of language adapters, where the method `adapter` has some."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class Bench:
         self.store = Store(place.store)
         self._data = DataSource(place.data_dir, place.limit, place.on_bad_row)
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
-        self._features: dict[str, list[Feature]] = {}
-        self._sets: dict[str, list[EvaluationSet]] = {}
+        self._features: dict[tuple[str, int], list[Feature]] = {}  # by task and the longest text
+        self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
         self._resident: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -83,7 +91,10 @@ class Bench:
     @cached_property
     def model(self) -> Encoder:
         """The base model, loaded when first needed."""
-        return Encoder(self.place.model, self.place.device)
+        model = load_model(self.place.model, self.place.device)
+        if self.place.language_adapters:
+            model.language_folder = LanguageFolder(self.place.language_adapters)
+        return model
 
     def run(self, stage: Stage) -> Outcome:
         """Make a stage and store it, unless it is stored; MissingParent or train.Diverged where that cannot be done."""
@@ -94,9 +105,12 @@ class Bench:
         parent, source = self._weights(stage.parent)
         figures: dict[str, Any]
         if stage.kind == "train":
-            weights, figures = self._train(stage, parent)
-            blobs = {WEIGHTS: save(weights)}
-            self._keep(stage.key, weights)
+            begun = self._begun(stage)
+            trained = self._train(stage, parent, begun)
+            figures, blobs = {**trained.figures, "resumed": begun is not None}, {WEIGHTS: save(trained.weights)}
+            if trained.state:
+                blobs[STATE] = save(trained.state)
+            self._keep(stage.key, trained.weights)
         else:
             rows, items = self._score(stage, parent)
             figures = {"scores": rows}
@@ -106,29 +120,71 @@ class Bench:
         self.store.put(stage.key, {"stage": asdict(stage), **figures, **about}, blobs)
         return Outcome(stage.key, stage.kind, True, seconds, source, self.worker)
 
-    def _train(self, stage: Stage, parent: Weights) -> tuple[Weights, dict[str, Any]]:
-        self.model.reset(parent)
-        tasks = [self._tasks[name] for name in stage.tasks]
-        return train(self.model, stage, tasks, {task.name: self._training_features(task) for task in tasks})
+    def _train(self, stage: Stage, parent: Weights, begun: Weights | None) -> Trained:
+        group = [self._tasks[name] for name in stage.tasks]
+        longest = self._text_length(stage)
+        features = {task.name: self._training_features(task, min(task.max_length, longest)) for task in group}
+        carried = self._tasks.values() if stage.settings.get("heads") == "carry" else ()
+        return train(self.model, stage, group, features, parent, carried, begun)
+
+    def _begun(self, stage: Stage) -> Weights | None:
+        """The state of the same stage at a smaller budget, where the store has it."""
+        if stage.resumes is None or not self.store.has(stage.resumes):
+            return None
+        try:
+            return load(self.store.blob(stage.resumes, STATE))
+        except (Corrupt, KeyError, OSError):
+            return None
+
+    def _text_length(self, stage: Stage) -> int:
+        """Tokens that a text may have under the stage's method: a prompt takes its length of the model's positions."""
+        return self.model.positions - int(stage.settings.get("prompt_length") or 0)
 
     def _score(self, stage: Stage, parent: Weights) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         target = self._tasks[stage.tasks[0]]
-        self.model.reset(parent)
+        put_on(self.model, stage, parent)
+        if stage.parent is None and stage.settings.get("language_adapters"):
+            # What an order adds is measured against the base model that speaks each language, too.
+            self.model.attach({}, {}, "language adapters alone", language=True)
+        if stage.settings.get("measure") == "representations":
+            return self._representations(stage, target), []
+        longest = min(target.max_length, self._text_length(stage))
+        if isinstance(self.model, Decoder) and (stage.method in IN_CONTEXT or target.kind == "span"):
+            return self._in_context(self.model, stage, target, longest)
         # A target may be trained on another task's set (XNLI on MNLI): its head was trained under that name.
         if target.trained_on:
-            self.model.add_head(target.trained_on, KINDS[target.kind].head(target, self.model))
+            self.model.add_head(target.trained_on, kind_of(target, self.model).head(target, self.model))
             self.model.load_head(target.trained_on, parent)
         head = self.model.head(target.trained_on) if target.trained_on else None
-        return evaluate(self.model, target, head, self._evaluation_sets(target))
+        return evaluate(self.model, target, head, self._evaluation_sets(target, longest))
 
-    def _training_features(self, task: Task) -> list[Feature]:
-        if task.name not in self._features:
+    def _in_context(
+        self, model: Decoder, stage: Stage, target: Task, longest: int
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Score with demonstrations, or (questions on a decoder that was fine-tuned) what it writes without any."""
+        settings = icl_settings(stage.settings)
+        training = self._tasks[target.trained_on] if target.trained_on else None
+        languages = self.place.languages[target.name]
+        shown = Demonstrations.of(self._data, target, training, languages, settings)
+        return evaluate_icl(model, target, self._evaluation_sets(target, longest), shown, settings, stage.seed or 0)
+
+    def _representations(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
+        """How alike translations are to the model; of the base model also into how many tokens it cuts words."""
+        self.model.eval()
+        sets = self._evaluation_sets(task, min(task.max_length, self._text_length(stage)))
+        rows = representations.measure(self.model, task, sets)
+        return rows if stage.parent else [*rows, *fertility.measure(self.model.tokenizer, sets)]
+
+    def _training_features(self, task: Task, longest: int) -> list[Feature]:
+        if (task.name, longest) not in self._features:
             examples = self._data.training(task)
-            self._features[task.name] = KINDS[task.kind].encode(task, examples, self.model.tokenizer, task.max_length)
-        return self._features[task.name]
+            kind = kind_of(task, self.model)
+            encoded = [*kind.training(kind.encode(task, examples, self.model.tokenizer, longest))]
+            self._features[task.name, longest] = encoded
+        return self._features[task.name, longest]
 
-    def _evaluation_sets(self, task: Task) -> list[EvaluationSet]:
-        if task.name not in self._sets:
+    def _evaluation_sets(self, task: Task, longest: int) -> list[EvaluationSet]:
+        if (task.name, longest) not in self._sets:
             portions: dict[tuple[str, str], Sequence[Example]] = {}
             if task.trained_on:
                 dev = self._data.load(task, "dev", ["en"]) or self._data.load(
@@ -141,8 +197,8 @@ class Bench:
             languages = self.place.languages[task.name]
             test = self._data.load(task, "test", languages) if languages else {}
             portions |= {("test", code): rows for code, rows in test.items()}
-            self._sets[task.name] = sets_of(task, portions, self.model)
-        return self._sets[task.name]
+            self._sets[task.name, longest] = sets_of(task, portions, self.model, longest)
+        return self._sets[task.name, longest]
 
     def _weights(self, key: str | None) -> tuple[Weights, str]:
         if key is None:

@@ -11,13 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from trainables.errors import Mistake, nearest
 from trainables.examples import Example, Split
 from trainables.forms import check_labels, shown
+from trainables.languages import pairs_of
+from trainables.mixed import mixed_pairs
 from trainables.reading import ByLanguage, OnBadRow, Reader, Skipped, called
 from trainables.sham import shuffled
 from trainables.tasks import KIND_SETTINGS, ROLES, SETTINGS_OF, Task, load_task
@@ -55,7 +57,7 @@ class DataSource:
         """The examples of a split by language, in the task's order of languages; all languages when None is given."""
         found = self._cache.get((task.name, split))
         if found is None:
-            found = {code: self._limited(rows) for code, rows in self._read(task, split).items()}
+            found = {code: _cut(rows, self._limit) for code, rows in self._read(task, split).items()}
             if task.labels_from_train and split != "train":
                 found = {code: self._of_known_labels(task, split, rows) for code, rows in found.items()}
             self._cache[task.name, split] = found
@@ -64,7 +66,10 @@ class DataSource:
 
     def languages(self, task: Task, split: Split) -> list[str]:
         """The languages that a split has, in the task's order; those of the mini suite without generating anything."""
-        return list(_mini_languages(task, split)) if task.source.mini else list(self.load(task, split))
+        if not task.source.mini:
+            return list(self.load(task, split))
+        codes = _mini_languages(task, split)
+        return pairs_of([code for code in task.mixed if code in codes]) if _is_mixed(task, split) else list(codes)
 
     def check(self, task: Task, splits: Iterable[Split]) -> None:
         """Read what a study needs of a task; Mistake where that cannot be used.
@@ -82,7 +87,7 @@ class DataSource:
     def training(self, task: Task) -> list[Example]:
         """The only examples a stage may train on: English ones, or what `train_languages` allows."""
         found = self.load(task, "train", task.train_languages)
-        examples = [example for rows in found.values() for example in rows]
+        examples = [example for rows in found.values() for example in _cut(rows, task.train_rows)]
         if not examples:
             self._lacking(task, "train")
         return shuffled(task, examples) if task.sham else examples
@@ -90,7 +95,8 @@ class DataSource:
     def fingerprint(self, task: Task, splits: Mapping[Split, Iterable[str]]) -> str:
         """16 hexadecimal digits over everything the examples of these splits and languages depend on."""
         # How a task is scored and where it is listed changes nothing of what is trained on.
-        unread = {"question", "licence", "citation", "languages", "extra_languages", "train", "difficulty"}
+        unread = {"question", "licence", "citation", "languages", "extra_languages", "mixed", "train", "difficulty"}
+        unread.add("template")  # of decoders, and said in their stages' settings
         unread |= {"retrieval", "mining", "metric"} if set(splits) == {"train"} else set()
         unread |= KIND_SETTINGS - SETTINGS_OF.get(task.kind, set())
         parts: list[Any] = [task.model_dump(mode="json", exclude=unread), self._limit]
@@ -100,7 +106,7 @@ class DataSource:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _lacking(self, task: Task, split: Split) -> NoReturn:
-        path = next(iter(self._reader.files(task, split).values()), None)
+        path = next(iter(self._reader.files(task.unmixed, split).values()), None)
         where = str(path) if path else f"task {task.name}"
         right = "rows of language 'en'" + (", or `train: TASK` in the target's file" if split == "train" else "")
         raise Mistake(f"task '{task.name}' has no {called(task, split)}", where=where, right=right)
@@ -124,17 +130,10 @@ class DataSource:
                 kept.append(example)
         return kept
 
-    def _limited(self, examples: list[Example]) -> list[Example]:
-        units = {_unit(example) for example in examples}
-        if self._limit is None or len(units) <= self._limit:
-            return examples
-        kept = set(sorted(units, key=lambda unit: hashlib.sha256(unit.encode()).digest())[: self._limit])
-        return [example for example in examples if _unit(example) in kept]
-
     def _origin(self, task: Task, split: Split) -> str:
         if task.source.mini:
             return _mini_digest()
-        files = self._reader.files(task, split)
+        files = self._reader.files(task.unmixed, split)
         if files:
             return " ".join(_file_digest(path, path.stat().st_mtime_ns) for path in files.values())
         hub = task.source.hub
@@ -151,6 +150,10 @@ class DataSource:
         return parts
 
     def _read(self, task: Task, split: Split) -> ByLanguage:
+        if _is_mixed(task, split):
+            found = self._read(task.unmixed, split)
+            return mixed_pairs(task, found, partial(self._reader.bad, task, split))
+        task = task.unmixed
         if task.source.mini:
             return _read_mini(task, split)
         return self._read_parts(task, split) if task.source.tasks else self._reader.read(task, split)
@@ -164,6 +167,20 @@ class DataSource:
                     named = [replace(example, id=f"{part.name}:{example.id}") for example in examples]
                     found.setdefault(code, []).extend(named)
         return found
+
+
+def _is_mixed(task: Task, split: Split) -> bool:
+    """Whether the languages of a split are pairs: dev and training sets stay in one language."""
+    return bool(task.mixed) and split == "test"
+
+
+def _cut(examples: list[Example], most: int | None) -> list[Example]:
+    """At most so many of the examples, the same items in each language."""
+    units = {_unit(example) for example in examples}
+    if most is None or len(units) <= most:
+        return examples
+    kept = set(sorted(units, key=lambda unit: hashlib.sha256(unit.encode()).digest())[:most])
+    return [example for example in examples if _unit(example) in kept]
 
 
 def _unit(example: Example) -> str:

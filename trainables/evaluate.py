@@ -12,8 +12,9 @@ from torch import nn
 
 from trainables.batches import collate, scoring_batches
 from trainables.examples import Example
-from trainables.kinds import KINDS
-from trainables.kinds.base import Feature, Result
+from trainables.kinds.base import Feature, Kind, Result
+from trainables.kinds.forms import kind_of
+from trainables.language_folder import ENGLISH, spoken
 from trainables.models import Encoder
 from trainables.tasks import UNTRAINED, Task
 
@@ -38,12 +39,12 @@ def evaluate(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of scores and rows of predictions (`portion, language, id, score`) of a target, for all the sets."""
     model.eval()
-    kind = KINDS[task.kind]
+    kind = kind_of(task, model)
     pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
-    stream = [(number, feature) for number, part in enumerate(sets) for feature in part.features]
+    stream = [feature for part in sets for feature in part.features]
     predictions: list[Any] = [None] * len(stream)
-    for chosen in scoring_batches([feature for _, feature in stream]):
-        batch = collate(task.name, [stream[i][1] for i in chosen], pad, model.device)
+    for chosen in spoken_batches(model, task, sets):
+        batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
         found = kind.predict(task, head, model.states(batch.ids, batch.mask, layer), batch.mask, batch.features)
         for i, prediction in zip(chosen, found, strict=True):
             predictions[i] = prediction
@@ -57,7 +58,7 @@ def evaluate(
         if part.portion == "threshold":
             thresholds[part.language] = kind.score(task, part.examples, part.features, own).threshold
             continue
-        for portion, result in _portions(task, part, own, thresholds.get(part.language)):
+        for portion, result in _portions(kind, task, part, own, thresholds.get(part.language)):
             for place, figure in enumerate(result.metrics):
                 scores.append({
                     "language": part.language, "portion": portion, "metric": figure.metric, "main": place == 0,
@@ -71,6 +72,36 @@ def evaluate(
     return scores, items
 
 
+def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> Iterator[list[int]]:
+    """Indices of all the sets' features, one set after the other, in batches by length.
+
+    Where language adapters are on, no batch mixes languages, and the model speaks the one of the batch (MAD-X, arXiv
+    2005.00052).
+    """
+    stream = [feature for part in sets for feature in part.features]
+    if model.language is None:
+        yield from scoring_batches(stream)
+        return
+    of: dict[str, list[int]] = {}
+    languages = (language_of(task, part, place) for part in sets for place in range(len(part.features)))
+    for place, language in enumerate(languages):
+        of.setdefault(language, []).append(place)
+    for language, places in of.items():
+        model.speak(language)
+        for chosen in scoring_batches([stream[place] for place in places]):
+            yield [places[i] for i in chosen]
+
+
+def language_of(task: Task, part: EvaluationSet, place: int) -> str:
+    """The language of a set's feature: English of the English side of retrieval and mining; of a pair of texts in two
+    languages the first one's."""
+    if task.kind == "retrieval" and place % 2:
+        return ENGLISH
+    if task.kind == "mining" and part.examples[part.features[place].item].label == "target":
+        return ENGLISH
+    return spoken(part.language)
+
+
 def in_search_half(unit: str) -> bool:
     """Whether a test item (`Kind.unit`) belongs to the half that an oracle selection may see; the same in every
     language."""
@@ -78,9 +109,8 @@ def in_search_half(unit: str) -> bool:
 
 
 def _portions(
-    task: Task, part: EvaluationSet, predictions: Sequence[Any], threshold: float | None
+    kind: Kind, task: Task, part: EvaluationSet, predictions: Sequence[Any], threshold: float | None
 ) -> Iterator[tuple[Portion, Result]]:
-    kind = KINDS[task.kind]
     yield part.portion, kind.score(task, part.examples, part.features, predictions, threshold)
     if part.portion != "test":
         return
@@ -95,11 +125,11 @@ def _portions(
 
 
 def sets_of(
-    task: Task, examples: Mapping[tuple[Portion, str], Sequence[Example]], model: Encoder
+    task: Task, examples: Mapping[tuple[Portion, str], Sequence[Example]], model: Encoder, longest: int | None = None
 ) -> list[EvaluationSet]:
-    """Encode a target's portions and languages."""
-    kind = KINDS[task.kind]
+    """Encode a target's portions and languages, texts of at most `longest` tokens (the task's own `max_length`)."""
+    kind = kind_of(task, model)
     return [
-        EvaluationSet(portion, language, rows, kind.encode(task, rows, model.tokenizer, task.max_length))
+        EvaluationSet(portion, language, rows, kind.encode(task, rows, model.tokenizer, longest or task.max_length))
         for (portion, language), rows in examples.items()
     ]

@@ -11,20 +11,24 @@ from trainables.errors import Mistake
 MICRO = Path(__file__).resolve().parent / "micro"
 """The encoder shipped with the mini suite."""
 
+MICRO_DECODER = MICRO.with_name("micro-decoder")
+"""The decoder shipped with it, for in-context learning."""
+
+SHIPPED = {"micro": MICRO, "micro-decoder": MICRO_DECODER}
+
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def model_path(name: str) -> str:
-    """Where a model is: the shipped `micro`, a folder of the user's, or a hub id `owner/name[@revision]`."""
-    if name == "micro":
-        return str(MICRO)
+    """Where a model is: the shipped `micro` and `micro-decoder`, a folder, or a hub id `owner/name[@revision]`."""
+    if name in SHIPPED:
+        return str(SHIPPED[name])
     folder = Path(name).expanduser()
     if not folder.is_dir():
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return name
-        right = (
-            "micro, a folder made by `python -m trainables.pretrain`, or a hub id such as FacebookAI/xlm-roberta-base"
-        )
+        tools = "made by `python -m trainables.pretrain` or `… .pretrain_decoder`"
+        right = f"{', '.join(SHIPPED)}, a folder {tools}, or a hub id such as FacebookAI/xlm-roberta-base"
         raise Mistake(f"there is no model '{name}'", where="--model", right=right)
     missing = [file for file in FILES if not (folder / file).is_file()]
     if missing:
@@ -51,14 +55,18 @@ def model_fingerprint(path: str) -> str:
 
 def _hub_commit(name: str) -> str:
     """`owner/name@commit` of a hub id, so that a model that changes on the hub is another model here."""
+    return f"{name.partition('@')[0]}@{hub_config(name).parent.name}"
+
+
+def hub_config(name: str) -> Path:
+    """The file config.json of a hub id, fetched."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     repository, _, revision = name.partition("@")
     try:
-        config = hf_hub_download(repository, "config.json", revision=revision or None)
+        return Path(hf_hub_download(repository, "config.json", revision=revision or None))
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         told = str(error).strip().splitlines()[0]
         right = "a hub id that exists and a connection to the hub, or a folder that holds the model"
         raise Mistake(f"the model cannot be fetched: {told}", where=f"--model {name}", right=right) from error
-    return f"{repository}@{Path(config).parent.name}"

@@ -331,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         + (" --start-from DIR" if given.start_from else ""),
         "size": asdict(SIZES[given.size]),
         "languages": list(corpus.languages),
-        "start_from": _build(given.start_from) if given.start_from else None,
+        "start_from": build_of(given.start_from) if given.start_from else None,
         "figures": figures,
         "torch": torch.__version__,
     }
@@ -339,8 +339,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say(json.dumps(record["figures"]))
 
 
-def _build(folder: Path) -> Any:
-    """How an earlier encoder was made, as far as it is known."""
+def build_of(folder: Path) -> Any:
+    """How an earlier model was made, as far as it is known."""
     file = folder / "build.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else folder.name
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
 Scalar = str | int | float | bool | None
 
-RECIPE = 2
+RECIPE = 3
 """Raised by hand whenever the training or scoring code changes what a stage computes."""
 
 
-WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.parquet"
-"""The blobs that a train stage and a score stage leave in the store."""
+WEIGHTS, STATE, PREDICTIONS = "weights.safetensors", "state.safetensors", "predictions.parquet"
+"""The blobs that stages leave in the store: a train stage its weights and, where a longer one may go on from it, its
+state; a score stage its predictions."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Stage:
     trained together, or the one target that is scored. `data` holds one fingerprint a task, of exactly the examples the
     stage reads; `model` the base model's. `settings` is every hyperparameter and numeric setting that changes the
     result. `seed` is the root seed of the candidate, None where nothing is random (a score stage).
+
+    A budget may be reached in steps: `resumes` is the key of the same stage with fewer steps, from whose state the
+    training goes on where that is stored, and a stage that is `resumable` stores its state. The result is the same
+    either way, so neither enters the key, and the random numbers do not depend on where a budget is cut.
     """
 
     kind: Literal["train", "score"]
@@ -44,23 +49,33 @@ class Stage:
     steps: int = 0
     seed: int | None = None
     recipe: int = RECIPE
+    resumes: str | None = None
+    resumable: bool = False
 
     @cached_property
     def key(self) -> str:
-        """32 hexadecimal digits: SHA-256 of the canonical JSON of all fields."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
+        """32 hexadecimal digits: SHA-256 of the canonical JSON of all fields but `resumes` and `resumable`."""
+        return self._hash()[:32]
 
-    @property
+    @cached_property
     def random_seed(self) -> int:
-        """The seed of every random number drawn in this stage, derived from the key (63 bits)."""
-        return int(self.key[:16], 16) >> 1
+        """The seed of every random number drawn in this stage, from all that is in the key but the steps (63 bits)."""
+        return int(replace(self, steps=0)._hash()[:16], 16) >> 1
+
+    def _hash(self) -> str:
+        fields = {name: value for name, value in asdict(self).items() if name not in ("resumes", "resumable")}
+        return hashlib.sha256(_canonical(fields).encode()).hexdigest()
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal stages give equal text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _canonical(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The inverse of `to_json`."""
         fields: dict[str, Any] = json.loads(text)
         return cls(**{**fields, "tasks": tuple(fields["tasks"]), "data": tuple(fields["data"])})
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

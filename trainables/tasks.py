@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from trainables.config import Config, build, configs_dir, find, read_yaml
 from trainables.errors import Mistake
 from trainables.examples import Split
+from trainables.languages import pairs_of
+from trainables.templates import Template
 
 KindName = Literal["classification", "tagging", "span", "choice", "retrieval", "mining", "masked_lm"]
 
@@ -163,7 +165,12 @@ class Task(Config):
     `languages` are those scored by default and averaged over, all that the data have where none is listed;
     `extra_languages` are scored too and shown apart. `--languages` may name any that the data have. `language_codes`
     maps a set's own codes to ISO 639-1. `train_languages` other than English are for unlabelled text, or for English
-    training data that were translated (`translated: true`), which every result then says.
+    training data that were translated (`translated: true`), which every result then says. `train_rows` keeps at most
+    that many training examples a language.
+
+    `mixed` makes the test languages of a task of sentence pairs two: every ordered pair of the languages it names,
+    written `es-ru`, the first sentence in the one, the second in the other. Its `languages` are all of these pairs
+    where none is listed. `template` is the task's text form, in which decoders do it (docs/icl.md).
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -180,17 +187,47 @@ class Task(Config):
     language_codes: dict[str, str] = Field(default_factory=dict)
     languages: list[str] = Field(default_factory=list)
     extra_languages: list[str] = Field(default_factory=list)
+    mixed: list[str] = Field(default_factory=list)
     train_languages: list[str] = Field(default_factory=lambda: ["en"])
     translated: bool = False
     sham: bool = False
+    train_rows: int | None = Field(None, ge=1)
     max_length: int = Field(128, ge=8, le=512)
     retrieval: Retrieval = Retrieval()
     span: Span = Span.model_validate({})
     mining: Mining = Mining.model_validate({})
     masked_lm: MaskedLM = MaskedLM.model_validate({})
+    template: Template | None = None
     difficulty: Difficulty | None = None
     licence: str = ""
     citation: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs(cls, content: Any) -> Any:
+        """All pairs of `mixed` are its languages where it lists none."""
+        mixed = content.get("mixed") if isinstance(content, dict) else None
+        if not isinstance(mixed, list) or content.get("languages"):
+            return content
+        return {**content, "languages": pairs_of([str(code) for code in mixed])}
+
+    @model_validator(mode="after")
+    def _mixes(self) -> Self:
+        if not self.mixed:
+            return self
+        if self.kind != "classification":
+            raise ValueError(f"mixed: only classification has pairs of sentences to mix, not {self.kind}")
+        if len(self.mixed) < 2 or len(set(self.mixed)) < len(self.mixed):
+            raise ValueError("mixed: two languages at least are needed, each named once")
+        if any("-" in code or not code for code in self.mixed):
+            raise ValueError("mixed: a language's code has no '-', which stands between the two of a pair")
+        pairs = pairs_of(self.mixed)
+        others = [code for code in (*self.languages, *self.extra_languages) if code not in pairs]
+        if others:
+            raise ValueError(
+                f"languages: no pair of those in `mixed`: {', '.join(others)}; pairs are written {pairs[1]}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -202,6 +239,8 @@ class Task(Config):
             raise ValueError(f"metric: a {self.kind} task has {', '.join(METRICS[self.kind])} (given: {self.metric})")
         if self.span.may_be_unanswerable and self.metric != "squad_v2":
             raise ValueError("span.may_be_unanswerable: only `metric: squad_v2` counts a right 'no answer'")
+        if self.template:
+            self.template.check(self.kind, self.labels)
         if self.train_languages != ["en"] and not (self.translated or self.kind == "masked_lm"):
             raise ValueError("train_languages: labels of other languages than English are not zero-shot; say "
                              "`translated: true` where they are translations of English training data")  # fmt: skip
@@ -211,6 +250,13 @@ class Task(Config):
     def trained_on(self) -> str | None:
         """The task whose training set this target's own stage uses, None where it is scored without training."""
         return None if self.kind in UNTRAINED or self.train == "none" else self.train or self.name
+
+    @property
+    def unmixed(self) -> Task:
+        """The task in single languages that one with `mixed` ones is joined from; itself where none is mixed."""
+        if not self.mixed:
+            return self
+        return self.model_copy(update={"languages": self.mixed, "extra_languages": [], "mixed": []})
 
 
 SHAM = "sham-"

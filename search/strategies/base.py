@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 C = TypeVar("C", bound=Hashable)
 C_co = TypeVar("C_co", bound=Hashable, covariant=True)
+
+
+class Budgeted(Hashable, Protocol):
+    """A candidate that can be had at a smaller training budget too; at each it is a candidate of its own."""
+
+    @property
+    def budget(self) -> float:
+        """The share of the full training budget, 0 < budget <= 1."""
+
+    def at(self, budget: float) -> Self:
+        """The same candidate at another budget."""
+
+
+B = TypeVar("B", bound=Budgeted)
 
 
 class Space(Protocol[C_co]):
@@ -49,9 +63,13 @@ class Strategy(Protocol[C]):
 
 
 class Factory(Protocol):
-    """How every strategy is made. `candidates` limits the proposals, baselines among them; None is the strategy's."""
+    """How every strategy is made.
 
-    def __call__(self, space: Space[C], *, seed: int = 0, candidates: int | None = None) -> Strategy[C]:
+    `candidates` limits how many distinct ones are proposed (at whatever budgets), baselines among them; None is the
+    strategy's own number.
+    """
+
+    def __call__(self, space: Space[B], *, seed: int = 0, candidates: int | None = None) -> Strategy[B]:
         """Raises ValueError for a negative number of candidates."""
 
 

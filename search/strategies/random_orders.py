@@ -6,32 +6,40 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from search.strategies.base import C, Space, Sweep
 
 
-class RandomOrders(Sweep[C]):
-    """Draws indices by a lazy Fisher–Yates shuffle: exact, O(1) a draw, and only what was drawn is held.
+def draws(size: int, baselines: int, seed: int) -> Iterator[int]:
+    """The numbers below `size`: the first `baselines` in turn, then the others drawn uniformly without replacement.
 
-    A state is therefore small too: the draws are made again from the seed when it is restored.
+    A lazy Fisher–Yates shuffle: exact, O(1) a draw, and only what was drawn is held.
     """
+    generator = random.Random(seed)
+    # The numbers form a list 0, 1, 2, … of which only the places that were swapped are written down.
+    moved: dict[int, int] = {}
+    for place in range(size):
+        if place < baselines:
+            yield place
+            continue
+        chosen = generator.randrange(place, size)
+        index = moved.pop(chosen, chosen)
+        here = moved.pop(place, place)
+        if chosen != place:
+            moved[chosen] = here
+        yield index
+
+
+class RandomOrders(Sweep[C]):
+    """Goes through the space as `draws` has it. A state is small: the draws are made again when it is restored."""
 
     def __init__(self, space: Space[C], *, seed: int = 0, candidates: int | None = None) -> None:
         super().__init__(space, seed=seed, candidates=candidates)
         self._rewind()
 
     def _next_index(self) -> int:
-        place = self._proposed
-        if place < self._space.baselines:
-            return place
-        # The indices form a list 0, 1, 2, … of which only the places that were swapped are written down.
-        chosen = self._generator.randrange(place, self._space.size)
-        index = self._moved.pop(chosen, chosen)
-        here = self._moved.pop(place, place)
-        if chosen != place:
-            self._moved[chosen] = here
-        return index
+        return next(self._draws)
 
     def _rewind(self) -> None:
-        self._generator = random.Random(self._seed)
-        self._moved: dict[int, int] = {}
+        self._draws = draws(self._space.size, self._space.baselines, self._seed)

@@ -88,7 +88,7 @@ def test_what_has_no_labels_has_no_sham():
 
 
 def test_the_joint_space():
-    assert orders_of(Study(*load_settings({"space": "joint"})).space) == [
+    assert orders_of(Study(*load_settings({"space": "mix"})).space) == [
         "none", "mini-nli", "mini-paraphrase", "mini-tags", "mini-topic",
         "mini-nli+mini-paraphrase+mini-tags+mini-topic",
     ]  # fmt: skip
@@ -146,6 +146,14 @@ def test_a_target_has_settings_of_its_own():
     assert found["mini-nli"].key == stages_by_task(study_of())["mini-nli"].key
 
 
+def test_a_target_may_have_a_share_of_each_methods_rate():
+    scale = {"mini-pos": {"learning_rate_scale": {"full": 0.5, "lora": 2}}}
+    for method, factor in {"full": 0.5, "lora": 2, "probe": 1}.items():
+        found = stages_by_task(study_of(train={"targets": scale}, method=[method], learning_rate=[1e-3]))
+        assert found["mini-pos"].settings["learning_rate"] == 1e-3 * factor
+        assert found["mini-nli"].settings["learning_rate"] == 1e-3
+
+
 def test_a_length_of_ones_own():
     study = study_of(max_length={"mini-pos": 32})
     assert study.tasks["mini-pos"].max_length == 32
@@ -156,7 +164,9 @@ def test_a_length_of_ones_own():
 def test_every_preset_is_read(name):
     settings, places = load_settings({"suite": "xtreme", "preset": name})
     content = read_yaml(configs_dir() / "presets" / f"{name}.yaml")
-    assert settings.learning_rate == [content["learning_rate"]]
+    rates = {method: [rate] for method, rate in content["learning_rate"].items()}
+    assert rates.items() <= settings.learning_rate.items()
+    assert settings.learning_rate.keys() >= {"full", "prompt", "adapter", "lora", "probe"}  # the suite's, of the others
     assert settings.train.batch_size == content["train"]["batch_size"]
     assert settings.preset == name
     assert f"{name}.yaml" in places["learning_rate"]
@@ -233,7 +243,7 @@ def test_translated_training_data_are_said(world):
 
 def test_targets_settings_are_merged():
     settings, _ = load_settings({}, {"train": {"targets": {"mini-xnli": {"steps": 100}}}})
-    assert settings.train.targets["mini-pos"].learning_rate == 2e-4
+    assert settings.train.targets["mini-pos"].learning_rate_scale == {"full": 0.3}
     assert settings.train.targets["mini-xnli"].steps == 100
 
 

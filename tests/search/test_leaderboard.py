@@ -34,7 +34,8 @@ def scores(values, **changed):
                         "candidate": f"{order} full 0.001", "order": order, "method": "full", "learning_rate": 1e-3,
                         "seed": seed, "target": target, "language": language, "portion": "test",
                         "perturbation": "none", "severity": 0, "metric": "accuracy", "main": True,
-                        "value": value / 100, "n": 100, "stderr": 0.01, "apart": False, **changed,
+                        "value": value / 100, "n": 100, "stderr": 0.01, "apart": False, "prompt_length": None,
+                        "budget": 1.0, "stage": "", **changed,
                     })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -143,8 +144,8 @@ def test_columns_are_snake_case():
     board = board_of({"a": [{"mini-xnli": {"en": 50, "sw": 40}, "ud.pos_2": {"th": 30}}]})
     assert all(re.fullmatch(r"[a-z0-9_]+", column) for column in board.columns)
     assert {"target_mini_xnli", "target_ud_pos_2"} < set(board.columns)
-    assert list(board.columns)[:7] == [
-        "rank", "order", "method", "learning_rate", "seeds", "score", "score_half_width",
+    assert list(board.columns)[:9] == [
+        "rank", "order", "method", "learning_rate", "prompt_length", "budget", "seeds", "score", "score_half_width",
     ]  # fmt: skip
 
 
@@ -229,6 +230,54 @@ def test_missing_figures_are_empty_everywhere(tmp_path):
     line = to_markdown(board, ABOUT).splitlines()[7]
     assert line == "|  | c |  |  | 0.0 | 99.0 |  |  |"
     assert "nan" not in to_csv(board).lower() + to_json(board, ABOUT).lower() + to_markdown(board, ABOUT).lower()
+
+
+# --- methods, budgets, sizes ------------------------------------------------------------------------------------------
+
+
+def test_what_got_less_than_the_full_budget_has_no_rank():
+    """Successive halving leaves candidates behind; what they score there is shown below, the furthest first."""
+    part = {"b": [{"xnli": {"en": 99, "de": 99}}] * 3}
+    whole = {"a": [{"xnli": {"en": 50, "de": 40}}] * 3}
+    table = pd.concat([
+        scores(part, candidate="b at 0.11", budget=0.11), scores(part, candidate="b at 0.33", budget=0.33),
+        scores(whole),
+    ])  # fmt: skip
+    board = leaderboard(table, {}, "test")
+    assert list(board["rank"].astype(object).where(board["rank"].notna(), None)) == [1, None, None]
+    assert list(board.budget) == [1.0, 0.33, 0.11]
+    assert "budget" in shown(board)
+
+
+def test_few_shot_candidates_are_ranked_apart():
+    """However well they score."""
+    good, fair = {"none": [{"xnli": {"en": 90, "de": 90}}] * 3}, {"none": [{"xnli": {"en": 60, "de": 50}}] * 3}
+    table = pd.concat([
+        scores(good, method="icl-target", candidate="none icl-target"),
+        scores(fair, method="icl", candidate="none icl"), scores(fair, method="full"),
+    ])  # fmt: skip
+    board = leaderboard(table, {}, "test")
+    assert list(board.method) == ["icl", "full", "icl-target"]
+    assert list(board["rank"]) == [1, 1, 1]
+    assert [cells(record, board)[0] for record in board.to_dict("records")] == ["1", "1", "1 few-shot"]
+
+
+def test_tuned_parameters_stand_beside_the_scores():
+    one = {"none": [{"xnli": {"en": 60, "de": 50}}]}
+    table = pd.concat([scores(one), scores(one, method="lora", candidate="none lora")])
+    sizes = [
+        {**row, "language": "", "portion": "model", "main": False, "metric": metric, "value": value}
+        for row in table.drop_duplicates("candidate").to_dict("records")
+        for metric, value in (("tuned_parameters", 100 if row["method"] == "full" else 5),
+                              ("tuned_share", 1.0 if row["method"] == "full" else 0.05))
+    ]  # fmt: skip
+    board = leaderboard(pd.concat([table, pd.DataFrame(sizes)]), {}, "test").set_index("method")
+    assert board.tuned_parameters.to_dict() == {"full": 100, "lora": 5}
+    assert board.tuned_share.to_dict() == {"full": 1.0, "lora": 0.05}
+    board = board.reset_index()
+    assert "tuned %" in shown(board)
+    assert {cells(record, board)[3] for record in board.to_dict("records")} == {"100.00", "5.00"}
+    assert "tuned %" not in shown(leaderboard(table, {}, "test"))
 
 
 # --- exports ----------------------------------------------------------------------------------------------------------

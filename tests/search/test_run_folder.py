@@ -19,7 +19,7 @@ from trainables.store import Store
 FILES = {
     "manifest.json", "config.yaml", "leaderboard.csv", "leaderboard.md", "leaderboard.json",
     "candidates.parquet", "candidates.csv", "stages.parquet", "stages.csv", "scores.parquet", "scores.csv",
-    "predictions/tags.parquet", "predictions/links.parquet",
+    "predictions/tags.parquet", "predictions/links.parquet", "answer.csv", "answer.parquet",
 }  # fmt: skip
 
 

@@ -1,17 +1,53 @@
-"""The contract that every strategy keeps. A new one is tested by its entry in `STRATEGIES`."""
+"""The contract that every strategy keeps. A new one is tested by its entry in `STRATEGIES`.
+
+A strategy may propose a candidate at several budgets; at each it is another candidate.
+"""
 
 from __future__ import annotations
 
 import json
 import tracemalloc
 from collections import Counter
+from dataclasses import dataclass, replace
 
 import pytest
 
-from search.order import OrderSpace
+from search.order import Order, OrderSpace
 from search.strategies import STRATEGIES
 
-SPACE = OrderSpace(["a", "b", "c", "d"])  # 65 orders, 5 of them baselines
+
+@dataclass(frozen=True)
+class Point:
+    """An order at a budget."""
+
+    order: Order
+    budget: float = 1.0
+
+    def __str__(self):
+        return str(self.order)
+
+    def at(self, budget):
+        return replace(self, budget=budget)
+
+
+class Points:
+    """The orders of some tasks, each at the full budget."""
+
+    def __init__(self, tasks):
+        self._orders = OrderSpace(tasks)
+        self.size, self.baselines = self._orders.size, self._orders.baselines
+
+    def __getitem__(self, index):
+        return Point(self._orders[index])
+
+    def __iter__(self):
+        return map(Point, self._orders)
+
+    def __contains__(self, candidate):
+        return candidate.order in self._orders
+
+
+SPACE = Points(["a", "b", "c", "d"])  # 65 orders, 5 of them baselines
 
 
 @pytest.fixture(params=sorted(STRATEGIES))
@@ -34,10 +70,16 @@ def play(strategy, steps=10_000, value=value_of):
     return proposed
 
 
+def orders_of(proposed):
+    """The different orders among proposals at any budget."""
+    return {candidate.order for candidate in proposed}
+
+
 def test_finishes_a_small_space_without_repeats(make):
     strategy = make(SPACE, seed=1, candidates=SPACE.size)
     proposed = play(strategy)
-    assert len(proposed) == len(set(proposed)) == SPACE.size
+    assert len(proposed) == len(set(proposed))
+    assert len(orders_of(proposed)) == SPACE.size
     assert all(candidate in SPACE for candidate in proposed)
     assert strategy.finished
     assert strategy.ask() is None
@@ -46,25 +88,25 @@ def test_finishes_a_small_space_without_repeats(make):
 def test_stops_after_the_given_number(make):
     for wanted in (0, 1, 3, 17):
         strategy = make(SPACE, seed=2, candidates=wanted)
-        assert len(play(strategy)) == wanted
+        assert len(orders_of(play(strategy))) == wanted
         assert strategy.finished
     with pytest.raises(ValueError, match="candidates >= 0"):
         make(SPACE, candidates=-1)
 
 
 def test_more_than_the_space_has_is_all_of_it(make):
-    assert len(play(make(SPACE, candidates=1000))) == SPACE.size
+    assert len(orders_of(play(make(SPACE, candidates=1000)))) == SPACE.size
 
 
 def test_baselines_come_first(make):
     for seed in range(3):
         proposed = play(make(SPACE, seed=seed, candidates=20))
-        assert proposed[:5] == [SPACE[index] for index in range(5)]
+        assert [candidate.order for candidate in proposed[:5]] == [SPACE[index].order for index in range(5)]
 
 
 def test_survives_failed_candidates(make):
     proposed = play(make(SPACE, seed=3, candidates=30), value=lambda candidate: None)
-    assert len(set(proposed)) == 30
+    assert len(orders_of(proposed)) == len(proposed) == 30  # and nothing that failed is tried at another budget
 
 
 def test_many_may_be_asked_before_any_is_told(make):
@@ -78,7 +120,8 @@ def test_many_may_be_asked_before_any_is_told(make):
         proposed += asked
         for candidate in reversed(asked):
             strategy.tell(candidate, value_of(candidate))
-    assert len(set(proposed)) == len(proposed) == 30
+    assert len(set(proposed)) == len(proposed)
+    assert len(orders_of(proposed)) == 30
 
 
 def test_equal_seeds_give_equal_proposals(make):
@@ -86,7 +129,7 @@ def test_equal_seeds_give_equal_proposals(make):
 
 
 def test_restored_midway_it_goes_on_as_if_nothing_had_been(make):
-    for told in (0, 3, 5, 6, 21, 40):
+    for told in (0, 3, 5, 6, 21, 40, 47):
         first = make(SPACE, seed=6, candidates=40)
         play(first, told)
         second = make(SPACE, seed=6, candidates=40)
@@ -112,7 +155,7 @@ def test_what_runs_while_the_state_is_saved_can_be_told_later(make):
 def test_a_foreign_state_is_refused(make):
     state = make(SPACE, seed=8).state()
     with pytest.raises(ValueError, match="the state is of"):
-        make(OrderSpace(["a", "b"]), seed=8).restore(state)
+        make(Points(["a", "b"]), seed=8).restore(state)
     with pytest.raises(ValueError, match="the state is of"):
         make(SPACE, seed=9).restore(state)
     with pytest.raises(ValueError, match="the state is of"):
@@ -124,6 +167,8 @@ def test_only_proposed_candidates_can_be_told_and_only_once(make):
     with pytest.raises(ValueError, match="not proposed"):
         strategy.tell(SPACE[0], 0.5)
     candidate = strategy.ask()
+    with pytest.raises(ValueError, match="not proposed"):
+        strategy.tell(candidate.at(0.75), 0.5)
     strategy.tell(candidate, 0.5)
     with pytest.raises(ValueError, match="told before"):
         strategy.tell(candidate, 0.5)

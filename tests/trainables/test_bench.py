@@ -18,7 +18,7 @@ from trainables import bench as bench_module
 from trainables.bench import PREDICTIONS, WEIGHTS, Bench, MissingParent, Workplace
 from trainables.data import DataSource
 from trainables.evaluate import in_search_half
-from trainables.stage import Stage
+from trainables.stage import STATE, Stage
 from trainables.store import Store
 from trainables.tasks import load_task
 from trainables.train import Diverged
@@ -98,6 +98,24 @@ def test_a_chain_with_others_between_is_the_same(place, tmp_path):
         bench.run(one)
         bench.run(stage("score", "mini-pos", other))
     assert all(same(weights(place, one), weights(mixed, one)) for one in stages)
+
+
+def test_a_larger_budget_goes_on_from_the_stored_smaller_one(place, tmp_path):
+    """And gives what it gives alone, byte for byte; without the smaller one's state it is trained from the start."""
+    whole = replace(stage("train", "mini-topic"), steps=9)
+    part = replace(whole, steps=3, resumable=True)
+    places = {name: replace(place, store=str(tmp_path / name)) for name in ("alone", "stepwise", "stateless")}
+    run_all(places["alone"], [whole])
+    run_all(places["stepwise"], [part, replace(whole, resumes=part.key)])
+    run_all(places["stateless"], [replace(part, resumable=False), replace(whole, resumes=part.key)])
+    records = {name: Store(one.store).record(whole.key) for name, one in places.items()}
+    assert {name: record["resumed"] for name, record in records.items()} == {
+        "alone": False, "stepwise": True, "stateless": False,
+    }  # fmt: skip
+    assert len({record["blobs"][WEIGHTS]["sha256"] for record in records.values()}) == 1
+    assert len({record["loss_first"] for record in records.values()}) == 1
+    assert STATE in Store(places["stepwise"].store).record(part.key)["blobs"]
+    assert STATE not in records["stepwise"]["blobs"]
 
 
 FRESH = """

@@ -194,9 +194,8 @@ def stage_of(*names, steps=4):
 
 
 def trained(model, *names, steps=4):
-    model.reset()
     tasks = [task_of(name) for name in names]
-    return train(model, stage_of(*names, steps=steps), tasks, {name: encode(model) for name in names})
+    return train(model, stage_of(*names, steps=steps), tasks, {name: encode(model) for name in names})[:2]
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny", "micro"])
@@ -296,7 +295,7 @@ def test_a_frozen_encoder_keeps_its_embeddings(tiny):
     tiny.reset()
     before = tiny.encoder.get_input_embeddings().weight.detach().clone()
     stage = Stage("train", None, ("text",), ("d",), "m", "probe", stage_of("text").settings, 4, 0)
-    weights, _ = train(tiny, stage, [task_of("text")], {"text": encode(tiny)})
+    weights = train(tiny, stage, [task_of("text")], {"text": encode(tiny)}).weights
     assert torch.equal(tiny.encoder.get_input_embeddings().weight, before)
     assert TIED not in weights
     assert all(name.startswith("heads.text.") for name in weights)

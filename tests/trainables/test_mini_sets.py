@@ -548,7 +548,7 @@ def test_tasks_fit_their_sets(name, tokenizer):
     task = load_task(name, "--targets")
     languages = generate.languages(task.source.mini, "test") or ("en",)
     split = "test" if generate.SIZES[task.source.mini]["test"] else "dev"
-    assert set(task.languages) <= set(languages)
+    assert set(task.unmixed.languages) <= set(languages)
     longest = []
     for code in languages:
         examples = generate.examples(task.source.mini, split, code)

@@ -69,6 +69,10 @@ class Kind(ABC):
     ) -> list[Feature]:
         """The features of the examples, at most `max_length` tokens each."""
 
+    def training(self, features: Sequence[Feature]) -> Sequence[Feature]:
+        """The features as they are trained on, where a loss reads less than a prediction does."""
+        return features
+
     @abstractmethod
     def head(self, task: Task, model: Encoder) -> nn.Module | None:
         """A new head for the task on the model's states, None for kinds that have none."""

@@ -6,10 +6,19 @@ the negative control of a study.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from trainables.methods.base import Method
 from trainables.models import Encoder
+from trainables.stage import Scalar
 
 
-def prepare(model: Encoder) -> None:
-    """Freeze the encoder, and its dropout with it."""
-    model.encoder.requires_grad_(False)
-    model.encoder.eval()
+class Probe(Method):
+    """Nothing is carried along an order (but for heads, where those are)."""
+
+    name = "probe"
+
+    def prepare(self, model: Encoder, settings: Mapping[str, Scalar]) -> None:
+        """Freeze the encoder, and its dropout with it."""
+        model.encoder.requires_grad_(False)
+        model.encoder.eval()

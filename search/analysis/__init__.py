@@ -1,0 +1,1 @@
+"""Analyses of a study: tables made from the long table of scores alone."""
