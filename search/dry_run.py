@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations
 
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from search.candidate import Candidate
 from search.order import Order
+from search.planner import make_strategy
 from search.study import Study
 from trainables.store import Store
 
@@ -31,6 +33,7 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     rows = [
         ("candidates in the space", f"{counts['candidates']:,}"),
         *([("candidates at most", f"{most:,}")] if most else []),
+        *([("of them at each budget", _rungs(study))] if study.settings.strategy == "halving" else []),
         ("root seeds", str(study.settings.seeds)),
         ("targets", ", ".join(f"{name} ({len(codes)} languages)" for name, codes in study.grid.items())),
         ("stages, each run alone", f"{counts['stages_naive']:,}"),
@@ -44,6 +47,16 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     for what, number in rows:
         grid.add_row(what, number)
     console.print(grid)
+
+
+def _rungs(study: Study) -> str:
+    """How many candidates halving tries at each budget: `48 at 0.11, 16 at 0.33, 5 at 1`."""
+    strategy = make_strategy(study.settings, study.space)
+    counts: Counter[float] = Counter()
+    while (candidate := strategy.ask()) is not None:
+        counts[candidate.budget] += 1
+        strategy.tell(candidate, 0.0)
+    return ", ".join(f"{count} at {budget:.2g}" for budget, count in sorted(counts.items()))
 
 
 def stored(study: Study, store: Store) -> set[str]:
