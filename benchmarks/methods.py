@@ -20,9 +20,9 @@ from search.study import Study
 from trainables.bench import Bench
 
 SEEDS = (0, 1, 2)
-TARGETS = ("mini-xnli", "mini-pawsx", "mini-pos", "mini-panx")
+TARGETS = ("mini-xnli", "mini-pawsx", "mini-squad", "mini-swag", "mini-pos")
 METHODS = ("full", "adapter", "lora", "prompt", "probe")
-STEPS = 160
+STEPS = 480
 FACTORS = (0.3, 1.0)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from search.candidate import Arm, Candidate
 from search.capabilities import language_refusals, refusals
+from search.counting import counts
 from search.order import Order, OrderSpace
-from search.plan import Plan, Planned, probes, trunk
+from search.plan import Plan, Planned, probes
 from search.settings import Settings
 from search.space import Space
 from trainables.config import names, place_of
@@ -22,7 +23,6 @@ from trainables.families import family_of, model_config
 from trainables.fingerprint import model_fingerprint, model_path
 from trainables.language_folder import LanguageFolder, spoken
 from trainables.languages import sides
-from trainables.methods import IN_CONTEXT
 from trainables.stage import Scalar, Stage
 from trainables.tasks import UNTRAINED, Task, load_task, sham
 
@@ -263,53 +263,8 @@ class Study:
         return next(stage for stage in own if stage.kind == "score" and stage.tasks == (target,))
 
     def counts(self) -> dict[str, int]:
-        """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
-
-        Beyond common prefixes some things coincide: the empty order's untrained targets are scored once for all arms
-        and seeds (with language adapters once more), since nothing there is random; an arm that carries nothing has the
-        same stages whatever the order; a prompt of length 0 is the probe; and a target's own stage is the intermediate
-        stage of its training task where their budgets agree. The last is counted for ordered subsets, and left in (an
-        upper bound) for other spaces, as are stages that coincide because a target has a learning rate of its own.
-        """
-        orders, settings, controls = self.space.orders, self.settings, self.space.controls
-        own = {name: training.model_dump_json() for name, training in settings.train.targets.items()}
-        trained = {(target.trained_on, own.get(target.name)) for target in self.targets if target.trained_on}
-        untrained = sum(not target.trained_on for target in self.targets)
-        every = orders.size + len(controls)
-        empty = bool(orders.size) and not orders[0].groups
-        carrying = [arm for arm in self.space.arms if self.carries(arm)]
-        idle = [arm for arm in self.space.arms if not self.carries(arm)]
-        different = {(trunk(arm), arm.method in IN_CONTEXT): arm for arm in carrying}.values()
-        leaves = {arm: len(self.targets) + (0 if arm.method in IN_CONTEXT else len(trained)) for arm in self.space.arms}
-        naive = sum(leaves.values()) * every + len(carrying) * (orders.naive_stages() + sum(map(len, controls)))
-        distinct = len(set(map(trunk, carrying))) * (orders.distinct_stages() + max(map(len, controls), default=0))
-        rates = len({arm.learning_rate for arm in idle})
-        distinct += sum(leaves[arm] - len(self.targets) for arm in different) * every + rates * len(trained)
-        if orders.kind == "subsets":
-            shared = len(self._like_intermediate()) * orders.distinct_stages() // max(1, len(self.intermediate))
-            distinct -= sum(arm.method not in IN_CONTEXT for arm in different) * shared
-        measured = len(settings.representations)
-        if measured:  # after each training stage, and once of the base model
-            stages = naive - len(self.targets) * every * len(self.space.arms)
-            naive += measured * (stages + every * len(self.space.arms))
-            distinct += measured * distinct
-        distinct += sum(
-            len(self.targets) * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different
-        )
-        distinct += rates * (len(self.targets) - untrained)
-        naive, distinct = naive * settings.seeds, distinct * settings.seeds
-        scored = [*idle, *(arm for arm in carrying if empty and arm.method not in IN_CONTEXT)]
-        for times, arms in ((untrained, scored), (measured, self.space.arms)):
-            distinct += times * len({bool(self.language_folder) and arm.method == "adapter" for arm in arms})
-        return {"candidates": self.space.size, "stages_naive": naive, "stages_distinct": distinct}
-
-    def _like_intermediate(self) -> set[str]:
-        """Intermediate tasks that some target is trained on, with the budget of an intermediate stage."""
-        budget = self.settings.train
-        if (budget.steps, budget.epochs) != (budget.target_steps, budget.target_epochs):
-            return set()
-        plain = {target.trained_on for target in self.targets if target.name not in budget.targets}
-        return {task.name for task in self.intermediate} & plain
+        """Candidates, and the stages of all of them and all seeds: naive and distinct (`counting.counts`)."""
+        return counts(self)
 
     def workplace(self) -> str:
         """JSON of what every worker needs (trainables.bench.Workplace)."""

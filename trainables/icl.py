@@ -46,8 +46,10 @@ class Demonstrations:
     def of(
         cls, data: DataSource, task: Task, training: Task | None, languages: Iterable[str], settings: IclSettings
     ) -> Demonstrations:
-        """Examples of the English training set (`training` is the task that has it); for `demonstrations: target` also
-        of each language's dev set or, without one, of a part of the test items that is then left out everywhere.
+        """Examples of the English training set (`training` is the task that has it).
+
+        For demonstrations in the target's language also of each language's dev set or, without one, of a part of the
+        test items that is then left out everywhere.
 
         Mistake where there is no training set to draw English ones from.
         """
@@ -57,7 +59,7 @@ class Demonstrations:
         if settings.demonstrations == "en":
             if not training:
                 what = f"'{task.name}' has no English training set to draw demonstrations from"
-                raise Mistake(what, where="icl.shots", right="shots: 0, or demonstrations: target")
+                raise Mistake(what, where="methods.icl.shots", right="methods.icl.shots: 0, or the method icl-target")
             return cls(pools)
         others = [code for code in languages if code not in pools]
         dev = data.load(task, "dev", others) if "dev" in task.source.splits else {}

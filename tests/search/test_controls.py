@@ -223,7 +223,7 @@ def test_masked_text_of_all_languages_mixes_into_a_stage(tmp_path, tiny_model):
 
 
 def test_translated_training_data_are_said(world):
-    from search.run_folder import describe
+    from search.describe import describe
 
     rows = [{"id": str(i), "text": f"Satz {i}", "label": ("yes", "no")[i % 2]} for i in range(4)]
     for code in ("de", "sw"):

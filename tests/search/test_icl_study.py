@@ -8,8 +8,8 @@ import pytest
 
 from search.candidate import Candidate
 from search.cli import main
+from search.describe import describe
 from search.order import Order
-from search.run_folder import describe
 from search.settings import load_settings
 from search.study import Study
 from trainables import bench as bench_module

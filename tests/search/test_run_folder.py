@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from search.describe import describe
 from search.planner import Planner
-from search.run_folder import RunFolder, describe, show
+from search.run_folder import RunFolder, show
 from search.settings import load_settings
 from search.study import Study
 from trainables.stage import PREDICTIONS, WEIGHTS

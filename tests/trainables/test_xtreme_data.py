@@ -151,7 +151,7 @@ def test_the_suite():
     assert set(suite.intermediate) | set(suite.targets) == set(TASKS)
     assert set(TASKS) <= set(names("tasks"))
     settings, _ = load_settings({"suite": "xtreme"})
-    assert (settings.model, settings.learning_rate) == ("FacebookAI/xlm-roberta-base", [2e-5])
+    assert (settings.model, settings.rates("full")) == ("FacebookAI/xlm-roberta-base", [2e-5])
     assert load_task("xnli", "").labels == load_task("mnli", "").labels
     assert load_task("tatoeba", "").trained_on is None
 

@@ -1,0 +1,119 @@
+"""What a leaderboard says of itself: what was run, what was chosen on what, and what its figures are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from search.leaderboard import OWN
+from search.order import Order
+from trainables.methods import FEW_SHOT
+from trainables.tasks import UNTRAINED, Task
+
+if TYPE_CHECKING:
+    from search.settings import Settings
+    from search.study import Study
+
+
+def about_order(study: Study, order: Order) -> dict[str, str]:
+    """What a leaderboard says of an order besides its scores; the same columns for every order of a study."""
+    said = {"own_training_set": " ".join(study.own_training_set(order))}
+    ratings = {task.name: task.difficulty.rating for task in study.intermediate if task.difficulty}
+    if ratings:
+        said["difficulty"] = ">".join("+".join(ratings.get(t, "?") for t in group) for group in order.groups)
+    return said
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """What a leaderboard says of itself: a title, and what its figures are. The same for the same study."""
+    settings = study.settings
+    stamps = []
+    if settings.limit:
+        stamps.append(f"LIMITED to {settings.limit} examples a language and split, training included")
+    if settings.objective == "target-dev":
+        stamps.append("oracle selection: the search saw half of the test items; ranks are made from the other half")
+    roots = f"{settings.seeds} root seed{'s' if settings.seeds > 1 else ''}"
+    interval = (
+        "± is the 95 % t interval over roots" if settings.seeds >= 3
+        else f"no interval: at {roots} it would be 9 standard deviations wide or more, or cannot be had"
+    )  # fmt: skip
+    languages = {name: [c for c in codes if c not in study.apart.get(name, ())] for name, codes in study.grid.items()}
+    cells_ = ", ".join(f"{name} in {study.partial.get(name, len(codes))}" for name, codes in languages.items())
+    foreign = [task for task in study.tasks.values() if set(task.train_languages) - {"en"}]
+    apart = "; ".join(f"{name} in {', '.join(codes)}" for name, codes in study.apart.items() if codes)
+    own = sorted({name for order in _listed(study) for name in study.own_training_set(order)})
+    notes = [
+        *stamps,
+        *_tuning(settings),
+        *_how(settings),
+        "score: mean over targets of the mean over languages, in percent"
+        + ("" if foreign else ", trained in English alone"),
+        f"languages: {cells_}; {roots}; {interval}",
+        *([f"in no mean, in columns extra_ of leaderboard.csv: {apart}"] if apart else []),
+        *map(_other_languages, foreign),
+        *(
+            [f"{OWN} the target's own training set is among the order's tasks: no transfer ({', '.join(own)})"]
+            if own
+            else []
+        ),
+        *_sentence_settings(study),
+        f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
+    ]
+    return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
+
+
+def _tuning(settings: Settings) -> list[str]:
+    """What was chosen for each order and method before they were compared, and on what."""
+    grids = {"learning_rate": {m: len(settings.grid(m)) for m in settings.method}}
+    grids["prompt_length"] = {"prompt": len(settings.prompt_length)} if "prompt" in settings.method else {}
+    notes, seen = [], "English dev alone" if settings.objective == "en-dev" else "the search half of the test items"
+    for name in settings.tuned:
+        sizes = {method: size for method, size in grids[name].items() if size > 1}
+        if sizes:
+            each = str(max(sizes.values())) if len({*grids[name].values()}) == 1 else ", ".join(
+                f"{method} {size}" for method, size in grids[name].items())  # fmt: skip
+            notes.append(f"{name}: for each order and method the best of {each} on {seen} (tuning.csv)")
+    return notes
+
+
+def _how(settings: Settings) -> list[str]:
+    """Whatever of methods and training is not as by default."""
+    notes = [f"{m}: demonstrations in the target's language, not zero-shot; ranked apart"
+             for m in settings.method if m in FEW_SHOT]  # fmt: skip
+    own = settings.methods.model_dump(exclude_defaults=True)
+    for method in settings.method:
+        for name, value in own.get(method, {}).items():
+            notes.append(f"{method}: {name} {value}")
+    if settings.train.heads == "carry":
+        notes.append("heads are carried along an order where kind and labels agree")
+    if settings.train.robust.kind != "none":
+        robust = settings.train.robust
+        notes.append(f"robust training: {robust.kind}, epsilon {robust.epsilon:g}, weight {robust.share:g}")
+    if settings.train.rows != "all":
+        notes.append(f"training examples of an intermediate task: {settings.train.rows}")
+    return notes
+
+
+def _listed(study: Study) -> list[Order]:
+    """An order of each task alone: what can be said of tasks without listing a space."""
+    return [Order(((task.name,),)) for task in study.intermediate]
+
+
+def _other_languages(task: Task) -> str:
+    """The stamp of training data in other languages than English."""
+    codes = ", ".join(task.train_languages)
+    if task.translated:
+        return f"not zero-shot: {task.name} is trained on translated data in {codes}"
+    return f"{task.name}: masked words of unlabelled text in {codes}"
+
+
+def _sentence_settings(study: Study) -> list[str]:
+    """How sentences became vectors, where a target compares them."""
+    notes = []
+    for target in study.targets:
+        if target.kind in UNTRAINED:
+            how = f"{target.retrieval.pooling} pooling of layer {target.retrieval.layer}"
+            if target.kind == "mining":
+                rule = "dev gold" if "dev" in study.splits(target) else "cross-fitted on halves of the gold pairs"
+                how += f", {target.mining.score} of {target.mining.neighbours} neighbours, threshold {rule}"
+            notes.append(f"{target.name}: {how}")
+    return notes
