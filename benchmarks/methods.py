@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as store:
         study = study_of(
             TARGETS, Path(store), method=list(METHODS), learning_rate_factors=list(FACTORS), languages=["en"],
-            train={"target_steps": STEPS},
+            methods={"full": {"freeze_embeddings": False, "freeze_layers": 0}}, train={"target_steps": STEPS},
         )  # fmt: skip
         bench = bench_of(study)
         for target in TARGETS:

@@ -242,8 +242,8 @@ def test_translated_training_data_are_said(world):
 
 
 def test_targets_settings_are_merged():
-    settings, _ = load_settings({}, {"train": {"targets": {"mini-xnli": {"steps": 100}}}})
-    assert settings.train.targets["mini-pos"].learning_rate_scale == {"full": 0.3}
+    settings, _ = load_settings({"suite": "mini-full"}, {"train": {"targets": {"mini-xnli": {"steps": 100}}}})
+    assert settings.train.targets["mini-xquad"].steps == 240
     assert settings.train.targets["mini-xnli"].steps == 100
 
 

@@ -92,8 +92,7 @@ def test_zero_shot_beats_the_majority(target, tmp_path):
     own = SUITE["train"]["targets"].get(target, {})
     bench = bench_of(tmp_path, {target, task.trained_on or target})
     steps = own.get("steps", SUITE["train"]["target_steps"]) if task.trained_on else 0
-    rate = SUITE["learning_rate"]["full"] * own.get("learning_rate_scale", {}).get("full", 1)
-    found = scores(bench, target, task.trained_on, steps, rate)
+    found = scores(bench, target, task.trained_on, steps, SUITE["learning_rate"]["full"])
     test = DataSource().load(task, "test")
     better = [code for code, rows in test.items() if code != "en" and found[code] > majority(task, rows)]
     assert len(better) >= 10, {code: (found[code], majority(task, rows)) for code, rows in test.items()}
