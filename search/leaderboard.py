@@ -187,7 +187,7 @@ def to_markdown(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 def shown(board: pd.DataFrame) -> list[str]:
     """The headings of the table people read."""
-    varied = [name for name in VARIED if len(board) and board[name].nunique(dropna=False) > 1]
+    varied = [name.replace("_", " ") for name in VARIED if len(board) and board[name].nunique(dropna=False) > 1]
     varied += ["tuned %"] if _sized(board) else []
     named = ["rank", "order", *varied, "score ↑", "worst language ↑", "gap to English ↓"]
     return [*named, *(f"{target.removeprefix(TARGET)} ↑" for target in _targets(board)), "stages"]

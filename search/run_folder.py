@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from search.study import Study
 
 SCHEMA = 1
+
+WHOLE_ORDER = 48
+"""Columns of the terminal that an order's name may take before it is folded."""
+
 PACKAGES = ("torch", "transformers", "tokenizers", "ray", "datasets", "numpy", "pandas", "seqeval")
 
 
@@ -162,7 +166,9 @@ def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console,
     grid = Table(title=Text(about["title"]), title_justify="left", box=None, pad_edge=False)
     for heading in shown(board):
         left = heading in ("order", "method", "worst language ↑")
-        grid.add_column(Text(heading), justify="left" if left else "right", overflow="fold")
+        longest = max(map(len, board["order"]), default=0) if heading == "order" and len(board) else 0
+        least = min(longest, WHOLE_ORDER) or None
+        grid.add_column(Text(heading), justify="left" if left else "right", overflow="fold", min_width=least)
     for record in board.head(most).to_dict("records"):
         grid.add_row(*(Text(cell) for cell in cells(record, board)))
     console.print(grid)

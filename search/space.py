@@ -9,7 +9,11 @@ from search.order import Order, OrderSpace
 
 
 class Space:
-    """All candidates of a study, never listed: an index is enough. The baselines' candidates come first."""
+    """All candidates of a study, never listed: an index is enough.
+
+    First come the baselines, each with the first arm, then with the other arms, then all other orders with every arm:
+    the order varies slowest, the arms as they are listed.
+    """
 
     def __init__(self, orders: OrderSpace, arms: Sequence[Arm], controls: Sequence[Order] = ()) -> None:
         self.orders = orders
@@ -23,15 +27,28 @@ class Space:
 
     @property
     def baselines(self) -> int:
-        """The number of candidates whose order is empty, a single task or a control: the first of the sequence."""
-        return (self.orders.baselines + len(self.controls)) * len(self.arms)
+        """The number of candidates that every strategy begins with: an empty order, a single task or a control, with
+        the first arm."""
+        return self._plain if self.arms else 0
 
     def __getitem__(self, index: int) -> Candidate:
-        """The candidate at an index: the order varies slowest, the arms as they are listed."""
+        """The candidate at an index. IndexError outside of 0 … size − 1."""
         if not 0 <= index < self.size:
             raise IndexError(index)
-        order, arm = divmod(index, len(self.arms))
+        arms, others = len(self.arms), len(self.arms) - 1
+        if index < self._plain:
+            order, arm = index, 0
+        elif index < self._plain * arms:
+            order, arm = divmod(index - self._plain, others)
+            arm += 1
+        else:
+            order, arm = divmod(index, arms)
         return Candidate(self._order(order), *self.arms[arm])
+
+    @property
+    def _plain(self) -> int:
+        """Orders that are empty, a single task or a control."""
+        return self.orders.baselines + len(self.controls)
 
     def _order(self, index: int) -> Order:
         after = index - self.orders.baselines
