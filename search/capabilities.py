@@ -31,7 +31,7 @@ def refusals(
     `place` says which flag or file set a key.
     """
     family = family_of(config)
-    yield from _text_forms(settings, family, intermediate, targets, place)
+    yield from _text_forms(settings, family, intermediate, targets, config, place)
     if config.get("model_type") == "xmod" and not config.get("default_language"):
         what = "X-MOD must be told each text's language, which is not done here"
         right = "another model, or a copy whose config.json has a default_language, whose modules then read all texts"
@@ -55,7 +55,12 @@ def refusals(
 
 
 def _text_forms(
-    settings: Settings, family: Family, intermediate: Sequence[Task], targets: Sequence[Task], place: Place
+    settings: Settings,
+    family: Family,
+    intermediate: Sequence[Task],
+    targets: Sequence[Task],
+    config: Mapping[str, Any],
+    place: Place,
 ) -> Iterator[Mistake]:
     """What an encoder cannot do in context, and a decoder not in text form."""
     asked = [method for method in settings.method if method in IN_CONTEXT]
@@ -72,10 +77,20 @@ def _text_forms(
             headed = task.kind in ("tagging", *UNTRAINED) and not (asked and key == "targets")
             if why and not headed:
                 yield Mistake(why, where=place(key), right="tasks with a text form (docs/icl.md)")
+    yield from _written(settings, targets, config, place)
     for target in targets:
         if asked and settings.methods.icl.shots and not target.trained_on:
             what = f"'{target.name}' has no English training set to draw demonstrations from"
             yield Mistake(what, where=place("methods.icl.shots"), right="0, or other targets")
+
+
+def _written(settings: Settings, targets: Sequence[Task], config: Mapping[str, Any], place: Place) -> Iterator[Mistake]:
+    """Answers for which a decoder has no room: half of what it reads, at least, is the prompt's."""
+    prompt = max(settings.prompt_length, default=0) if "prompt" in settings.method else 0
+    have, asked = longest_text(config) - prompt, settings.methods.icl.max_new_tokens
+    if asked > have // 2 and any(task.kind == "span" for task in targets):
+        what = f"an answer of {asked} tokens leaves too few of the model's {have} positions for a prompt"
+        yield Mistake(what, where=place("methods.icl.max_new_tokens"), right=f"1 to {have // 2}")
 
 
 def language_refusals(
@@ -94,7 +109,7 @@ def language_refusals(
 
 def _freezing(settings: Settings, config: Mapping[str, Any], place: Place) -> Iterator[Mistake]:
     frozen = settings.methods.full.freeze_layers
-    if "full" in settings.method and frozen:
+    if frozen and not {"full", *IN_CONTEXT}.isdisjoint(settings.method):
         have = layers_of(config)
         if frozen > have:
             what = f"{frozen} layers cannot be frozen: the model has {have}"

@@ -28,7 +28,8 @@ def counts(study: Study) -> dict[str, int]:
     empty = bool(orders.size) and not orders[0].groups
     carrying = [arm for arm in study.space.arms if study.carries(arm)]
     idle = [arm for arm in study.space.arms if not study.carries(arm)]
-    different = {(trunk(arm), arm.method in IN_CONTEXT): arm for arm in carrying}.values()
+    different = {(trunk(arm), arm.method if arm.method in IN_CONTEXT else ""): arm for arm in carrying}.values()
+    in_context = [arm.method for arm in different if arm.method in IN_CONTEXT]
     leaves = {arm: len(study.targets) + (0 if arm.method in IN_CONTEXT else len(trained)) for arm in study.space.arms}
     naive = sum(leaves.values()) * every + len(carrying) * (orders.naive_stages() + sum(map(len, controls)))
     distinct = len(set(map(trunk, carrying))) * (orders.distinct_stages() + max(map(len, controls), default=0))
@@ -46,6 +47,8 @@ def counts(study: Study) -> dict[str, int]:
         len(study.targets) * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different
     )
     distinct += rates * (len(study.targets) - untrained)
+    # Without an order nothing was trained, so in context the learning rate makes no difference.
+    distinct -= empty * len(study.targets) * (len(in_context) - len(set(in_context)))
     naive, distinct = naive * settings.seeds, distinct * settings.seeds
     scored = [*idle, *(arm for arm in carrying if empty and arm.method not in IN_CONTEXT)]
     for times, arms in ((untrained, scored), (measured, study.space.arms)):
@@ -56,7 +59,7 @@ def counts(study: Study) -> dict[str, int]:
 def _like_intermediate(study: Study) -> set[str]:
     """Intermediate tasks that some target is trained on, with the budget of an intermediate stage."""
     budget = study.settings.train
-    if (budget.steps, budget.epochs) != (budget.target_steps, budget.target_epochs):
+    if (budget.steps, budget.epochs) != (budget.target_steps, budget.target_epochs) or budget.rows != "all":
         return set()
     plain = {target.trained_on for target in study.targets if target.name not in budget.targets}
     return {task.name for task in study.intermediate} & plain

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.leaderboard import OWN
 from search.order import Order
-from trainables.methods import FEW_SHOT
+from trainables.methods import FEW_SHOT, IN_CONTEXT
 from trainables.tasks import UNTRAINED, Task
 
 if TYPE_CHECKING:
@@ -65,13 +65,15 @@ def _tuning(settings: Settings) -> list[str]:
     """What was chosen for each order and method before they were compared, and on what."""
     grids = {"learning_rate": {m: len(settings.grid(m)) for m in settings.method}}
     grids["prompt_length"] = {"prompt": len(settings.prompt_length)} if "prompt" in settings.method else {}
+    fewer = settings.strategy != "exhaustive" or settings.candidates is not None
+    most = "up to " if fewer else ""
     notes, seen = [], "English dev alone" if settings.objective == "en-dev" else "the search half of the test items"
     for name in settings.tuned:
         sizes = {method: size for method, size in grids[name].items() if size > 1}
         if sizes:
             each = str(max(sizes.values())) if len({*grids[name].values()}) == 1 else ", ".join(
                 f"{method} {size}" for method, size in grids[name].items())  # fmt: skip
-            notes.append(f"{name}: for each order and method the best of {each} on {seen} (tuning.csv)")
+            notes.append(f"{name}: for each order and method the best of {most}{each} on {seen} (tuning.csv)")
     return notes
 
 
@@ -81,7 +83,7 @@ def _how(settings: Settings) -> list[str]:
              for m in settings.method if m in FEW_SHOT]  # fmt: skip
     own = settings.methods.model_dump(exclude_defaults=True)
     for method in settings.method:
-        for name, value in own.get(method, {}).items():
+        for name, value in own.get("icl" if method in IN_CONTEXT else method, {}).items():
             notes.append(f"{method}: {name} {value}")
     if settings.train.heads == "carry":
         notes.append("heads are carried along an order where kind and labels agree")

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from search.candidate import Candidate
 from search.order import Order
+from search.plan import Plan
 from search.study import Study
 from trainables.errors import Mistake
-from trainables.methods.settings import scalars
-from trainables.stage import Stage
 from trainables.tasks import UNTRAINED, Task
 
 if TYPE_CHECKING:
@@ -43,9 +42,13 @@ class Measurement:
 
 
 def measure(study: Study) -> list[Measurement]:
-    """The measurement of every intermediate task that has labels, the easiest first. Stored stages are used again."""
+    """The measurement of every intermediate task that has labels, the easiest first. Stored stages are used again.
+
+    Mistakes where the study asks for what cannot be, before anything is trained.
+    """
     from trainables.bench import Bench, Workplace
 
+    study.check()
     tasks = [task for task in study.intermediate if task.kind not in (*UNTRAINED, "masked_lm")]
     lacking = [task.name for task in tasks if not study.data.load(task, "dev", ["en"])]
     if lacking or not tasks:
@@ -64,7 +67,8 @@ def _measure(study: Study, bench: Bench, task: Task) -> Measurement:
     metric = "token_accuracy" if task.kind == "tagging" else "f1_em" if task.kind == "span" else "accuracy"
     values, steps = [], 0
     for seed in range(study.settings.seeds):
-        train, score = _stages(study, task, seed)
+        candidate = Candidate(Order(((task.name,),)), *study.space.arms[0])
+        train, score = Plan(study, candidate, seed).alone(task)
         bench.run(train)
         bench.run(score)
         steps = train.steps
@@ -75,18 +79,8 @@ def _measure(study: Study, bench: Bench, task: Task) -> Measurement:
     majority = majority_score(task, dev)
     left = (1 - value) / (1 - majority) if majority < 1 else 0.0
     rating = task.difficulty.rating if task.difficulty else ""
-    trained = len(study.data.training(task))
+    trained = len(study.data.training(task, study.rows))
     return Measurement(task.name, task.kind, rating, trained, steps, metric, value, majority, left)
-
-
-def _stages(study: Study, task: Task, seed: int) -> tuple[Stage, Stage]:
-    """The stages that train a task alone and score it on its dev set."""
-    arm = study.space.arms[0]
-    candidate = Candidate(Order(((task.name,),)), *arm)
-    train = next(s for s in study.stages(candidate, seed) if s.kind == "train" and s.parent is None)
-    data = (study.data.fingerprint(task, {"dev": ["en"]}),)
-    settings = {**study.numeric, **scalars(study.settings.methods, arm.method, arm.prompt_length)}
-    return train, Stage("score", train.key, (task.name,), data, train.model, train.method, settings)
 
 
 def majority_score(task: Task, examples: Sequence[Example]) -> float:

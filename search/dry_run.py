@@ -25,6 +25,15 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     counts = study.counts()
     most = study.settings.candidates
     have = stored(study, store)
+    budgets = ""
+    if study.settings.strategy == "halving":
+        proposed = _halved(study)
+        runs = [study.stages(one, seed) for one in proposed for seed in range(study.settings.seeds)]
+        keys = {stage.key for stages in runs for stage in stages}
+        counts |= {"stages_naive": sum(map(len, runs)), "stages_distinct": len(keys)}
+        have = keys & store.keys()
+        each = sorted(Counter(one.budget for one in proposed).items())
+        budgets = ", ".join(f"{count} at {budget:.2g}" for budget, count in each)
     seconds = _seconds(study, counts["stages_distinct"] - len(have))
     title = Text(f"plan: space {study.settings.space}, suite {study.settings.suite}")
     grid = Table(title=title, title_justify="left", box=None)
@@ -33,7 +42,7 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     rows = [
         ("candidates in the space", f"{counts['candidates']:,}"),
         *([("candidates at most", f"{most:,}")] if most else []),
-        *([("of them at each budget", _rungs(study))] if study.settings.strategy == "halving" else []),
+        *([("of them at each budget", budgets)] if budgets else []),
         ("root seeds", str(study.settings.seeds)),
         ("targets", ", ".join(f"{name} ({len(codes)} languages)" for name, codes in study.grid.items())),
         ("stages, each run alone", f"{counts['stages_naive']:,}"),
@@ -49,14 +58,14 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     console.print(grid)
 
 
-def _rungs(study: Study) -> str:
-    """How many candidates halving tries at each budget: `48 at 0.11, 16 at 0.33, 5 at 1`."""
+def _halved(study: Study) -> list[Candidate]:
+    """What halving would propose if all scored alike: how many at each budget does not depend on scores."""
     strategy = make_strategy(study.settings, study.space)
-    counts: Counter[float] = Counter()
+    found = []
     while (candidate := strategy.ask()) is not None:
-        counts[candidate.budget] += 1
+        found.append(candidate)
         strategy.tell(candidate, 0.0)
-    return ", ".join(f"{count} at {budget:.2g}" for budget, count in sorted(counts.items()))
+    return found
 
 
 def stored(study: Study, store: Store) -> set[str]:
@@ -70,11 +79,12 @@ def stored(study: Study, store: Store) -> set[str]:
             waiting = [Order(())]
             while waiting:
                 order = waiting.pop()
-                stages = [stage.key for stage in study.stages(Candidate(order, *arm), seed)]
+                stages = study.stages(Candidate(order, *arm), seed)
                 depth = len(order.groups) if study.carries(arm) else 0
-                if depth and stages[depth - 1] not in keys:
+                trunk = [stage.key for stage in stages if stage.kind == "train"][:depth]
+                if trunk and trunk[-1] not in keys:
                     continue
-                found |= keys & set(stages if order in study.space.orders else stages[:depth])
+                found |= keys & set([stage.key for stage in stages] if order in study.space.orders else trunk)
                 waiting += _extensions(study, order) if study.carries(arm) else ()
     return found
 

@@ -100,7 +100,7 @@ def _row(name: str, part: pd.DataFrame, grid: pd.MultiIndex, cost: Mapping[str, 
     row = {
         "order": first["order"], "method": first.method, "learning_rate": first.learning_rate,
         "prompt_length": first.prompt_length, "budget": first.budget, "seeds": len(by_root),
-        "score": by_root.mean() if len(by_root) else None, "score_half_width": _half_width(by_root.to_list()),
+        "score": by_root.mean() if len(by_root) else None, "score_half_width": half_width(by_root.to_list()),
         "worst_language": worst, "worst_language_score": by_language[worst] if worst else None,
         "gap_to_english": _gap(cells_),
     }  # fmt: skip
@@ -125,7 +125,7 @@ def _mean(cells_: pd.Series) -> float:
     return float(cells_.mean(skipna=False))
 
 
-def _half_width(values: Sequence[float]) -> float | None:
+def half_width(values: Sequence[float]) -> float | None:
     """Half the 95 % t interval of the mean over independent roots, None below three."""
     from scipy.stats import t
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from search.candidate import Arm, Candidate
 from search.settings import TargetTraining
-from trainables.language_folder import spoken
+from trainables.language_folder import ENGLISH, spoken
 from trainables.methods import IN_CONTEXT
 from trainables.methods.settings import scalars
 from trainables.stage import Scalar, Stage
+from trainables.templates import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from search.study import Study
@@ -92,14 +93,25 @@ class Plan:
         data = (study.fingerprints["score", target.name],)
         self._add(self._score_stage(target.name, data, parent), f"{order} | score {target.name}")
 
+    def alone(self, task: Task) -> tuple[Stage, Stage]:
+        """The stages that train an intermediate task from the base model and score it on its own English dev set."""
+        train = self._train_stage((task.name,), None, "", 1)
+        data = (self._study.data.fingerprint(task, {"dev": ["en"]}),)
+        return train, self._score_stage(task.name, data, train.key)
+
     def _score_stage(self, task: str, data: tuple[str, ...], parent: str | None) -> Stage:
         study = self._study
-        speaking = self._speaking(map(spoken, study.grid[task]))
+        speaking = self._speaking(map(spoken, study.grid.get(task, [ENGLISH])))
         method, modules = (self._method, self._modules) if parent else (UNTRAINED, {})
-        modules = {**modules, **speaking, **study.wording((task,))}
-        if study.decodes and study.tasks[task].kind == "span":  # its answers are written, up to so many tokens
-            modules = {**modules, "icl_max_new_tokens": study.settings.methods.icl.max_new_tokens}
+        modules = {**modules, **speaking, **study.wording((task,)), **self._answering(task)}
         return Stage("score", parent, (task,), data, study.model_fingerprint, method, {**study.numeric, **modules})
+
+    def _answering(self, task: str) -> dict[str, Scalar]:
+        """How a decoder's answers are scored: as in context, so that methods are compared under one rule."""
+        kind, rule = self._study.tasks[task].kind, self._study.settings.methods.icl
+        if not self._study.decodes or kind not in PLACEHOLDERS:
+            return {}
+        return {"icl_max_new_tokens": rule.max_new_tokens} if kind == "span" else {"icl_score": rule.score}
 
     def _speaking(self, languages: Iterable[str]) -> dict[str, Scalar]:
         """The language adapters that a stage depends on: English's, and at test those of its languages."""
@@ -141,8 +153,9 @@ class Plan:
             steps, epochs = common.target_steps, common.target_epochs
         if own.steps or own.epochs:
             steps, epochs = own.steps or 1, own.epochs
+        rows = None if target else study.rows
         if epochs:
-            examples = sum(len(study.data.training(study.tasks[name])) for name in tasks)
+            examples = sum(len(study.data.training(study.tasks[name], rows)) for name in tasks)
             steps = max(1, math.ceil(epochs * examples / batch_size))
         warmup = common.warmup if own.warmup is None else own.warmup
         rate = own.learning_rate or self._candidate.learning_rate * own.learning_rate_scale.get(self._method, 1)
@@ -151,7 +164,8 @@ class Plan:
             "warmup": round(warmup * steps) if 0 < warmup < 1 else int(warmup),
             "weight_decay": common.weight_decay if own.weight_decay is None else own.weight_decay,
             **(self._sampling() if len(tasks) > 1 else {}), **common.robust.scalars(),
-            **({"heads": "carry"} if common.heads == "carry" else {}), **study.wording(tasks),
+            **({"heads": "carry"} if common.heads == "carry" else {}), **({"rows": rows} if rows else {}),
+            **study.wording(tasks),
         }  # fmt: skip
 
     def _sampling(self) -> Mapping[str, Scalar]:

@@ -17,6 +17,7 @@ from search.space import Space
 from search.strategies import STRATEGIES, Halving, Strategy
 from search.study import Study
 from search.tree import StageTree
+from trainables.methods import IN_CONTEXT
 from trainables.stage import Stage
 from trainables.store import Store
 
@@ -196,7 +197,7 @@ class Planner:
             own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.after}
             measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.after]
             goals = {target: stage.key for target, stage in own.items()}
-            trained = {target: stage.parent for target, stage in own.items() if stage.parent}
+            trained = {t: stage.parent for t, stage in own.items() if stage.parent and stage.method not in IN_CONTEXT}
             self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
             for stage, label, _ in planned:
                 self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))

@@ -126,12 +126,17 @@ class RunFolder:
         portion = selected_on(settings)
         if not len(scores):
             return {}
-        found = answer(settings.answer, scores, difficulty=ratings, report=report, portion=portion)
+        found = answer(
+            settings.answer, scores, difficulty=ratings, methods=settings.pair,
+            baseline=settings.pair[1] if settings.pair else "full", report=report, portion=portion,
+            question=settings.question,
+        )  # fmt: skip
         self._table("answer", found.table)
         if len(settings.arms) > 1:
             self._table("tuning", settings_table(scores, settings.tuned, portion, report))
         if settings.representations:
-            self._table("representations", transfer_correlation(scores, report))
+            names = chosen(scores, settings.tuned, portion)
+            self._table("representations", transfer_correlation(scores, report, names))
         return {"question": found.question, "sentence": found.sentence}
 
     def _table(self, name: str, rows: pd.DataFrame) -> None:

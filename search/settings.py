@@ -30,6 +30,10 @@ LISTS = (
 """Settings that are lists: a single value stands for a list of one."""
 
 
+PAIRED = {"methods": "full,adapter", "complexity": "full,adapter", "icl": "icl,full"}
+"""Answers that compare methods, and methods that would do."""
+
+
 class OrderSettings(Config):
     """Which orders are candidates: ordered subsets, permutations, sequences of groups, all tasks in one group beside
     each alone (joint), or an explicit list."""
@@ -193,6 +197,15 @@ class Settings(Config):
         ]
 
     @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two methods that an answer compares, the baseline second; None where the study has no such two."""
+        trained = [method for method in self.method if method not in IN_CONTEXT]
+        trained.sort(key=lambda method: method == "full")
+        if self.answer == "icl":
+            return ("icl", trained[-1]) if trained and "icl" in self.method else None
+        return (trained[0], trained[-1]) if len(trained) > 1 else None
+
+    @property
     def store_url(self) -> str:
         """Where the store is; a local path is absolute, since workers have other working directories."""
         url = self.store or str(Path(self.out).expanduser() / "store")
@@ -345,6 +358,12 @@ def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
             place = place_of(where.get("learning_rate", ""), "learning_rate")
             right = f"learning_rate: a list for all methods, or one for {method} too"
             raise Mistake(f"there is no learning rate for the method '{method}'", where=place, right=right)
+    if settings.answer in PAIRED and settings.pair is None:
+        place = place_of(where.get("method", where.get("answer", "")), "method")
+        what = f"the answer '{settings.answer}' compares methods, but there {'are' if settings.method[1:] else 'is'} "
+        right = f"--method {PAIRED[settings.answer]}, or another answer (--set answer=orders)"
+        raise Mistake(f"{what}{', '.join(settings.method)}", where=place, right=right)
+    _check_rates(settings, where)
     rates = settings.learning_rate
     for method in rates if isinstance(rates, dict) else ():
         if method not in METHODS:
@@ -354,3 +373,18 @@ def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
         right = nearest(settings.strategy, STRATEGIES)
         place = place_of(where["strategy"], "strategy")
         raise Mistake(f"unknown strategy '{settings.strategy}'", where=place, right=right)
+
+
+def _check_rates(settings: Settings, where: Mapping[str, str]) -> None:
+    """A Mistake where a factor makes a learning rate of 1 or more."""
+    for method in settings.method:
+        factors = {"learning_rate_factors": 1.0} | {
+            f"train.targets.{name}.learning_rate_scale": own.learning_rate_scale.get(method, 1.0)
+            for name, own in settings.train.targets.items()
+        }
+        for key, factor in factors.items():
+            highest = max(settings.grid(method)) * factor
+            if highest >= 1:
+                place = place_of(where.get(key, where.get(key.split(".")[0], "")), key)
+                what = f"the learning rate of '{method}' would be {highest:g}"
+                raise Mistake(what, where=place, right="factors that leave it below 1")

@@ -38,7 +38,7 @@ class Study:
         self.settings = settings
         self._places = places or {}
         self.data = DataSource(settings.data_dir, settings.limit, settings.on_bad_row)
-        self.intermediate = self._equal([self._task(name, "intermediate") for name in settings.intermediate])
+        self.intermediate = [self._task(name, "intermediate") for name in settings.intermediate]
         self._borrowed: dict[str, Task] = {}
         self.targets = [self._by_name(self._task(name, "targets")) for name in settings.targets]
         orders = self._orders()
@@ -52,15 +52,6 @@ class Study:
         task = self.data.resolved(load_task(name, self._place(key)))
         length = self.settings.max_length.get(task.name)
         return task.model_copy(update={"max_length": length}) if length else task
-
-    def _equal(self, tasks: list[Task]) -> list[Task]:
-        """The intermediate tasks with as many training examples each as the study gives them."""
-        rows = self.settings.train.rows
-        trainable = [task for task in tasks if task.kind not in UNTRAINED]
-        if rows == "all" or not trainable:
-            return tasks
-        most = rows if isinstance(rows, int) else min(len(self.data.training(task)) for task in trainable)
-        return [task.model_copy(update={"train_rows": most}) for task in tasks]
 
     def _orders(self) -> OrderSpace:
         chosen = self.settings.orders
@@ -186,6 +177,14 @@ class Study:
             )
             found["score", target.name] = own + borrowed
         return found
+
+    @cached_property
+    def rows(self) -> int | None:
+        """How many training examples an intermediate task has at most; None for all."""
+        rows = self.settings.train.rows
+        if rows == "equal":
+            return min((len(self.data.training(task)) for task in self.intermediate), default=None)
+        return rows if isinstance(rows, int) else None
 
     @cached_property
     def model_fingerprint(self) -> str:

@@ -27,13 +27,14 @@ from trainables.icl import Demonstrations, evaluate_icl
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of, load_model
 from trainables.language_folder import LanguageFolder
-from trainables.methods import IN_CONTEXT, put_on
+from trainables.methods import put_on
 from trainables.methods.settings import icl_settings
 from trainables.models import Encoder, Weights
 from trainables.reading import OnBadRow
 from trainables.stage import PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
 from trainables.tasks import Task
+from trainables.templates import PLACEHOLDERS
 from trainables.train import Trained, train
 
 
@@ -82,7 +83,7 @@ class Bench:
         self.store = Store(place.store)
         self._data = DataSource(place.data_dir, place.limit, place.on_bad_row)
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
-        self._features: dict[tuple[str, int], list[Feature]] = {}  # by task and the longest text
+        self._features: dict[tuple[str, int, int | None], list[Feature]] = {}  # by task, longest text, rows
         self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
         self._resident: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
@@ -123,7 +124,8 @@ class Bench:
     def _train(self, stage: Stage, parent: Weights, begun: Weights | None) -> Trained:
         group = [self._tasks[name] for name in stage.tasks]
         longest = self._text_length(stage)
-        features = {task.name: self._training_features(task, min(task.max_length, longest)) for task in group}
+        rows = int(stage.settings.get("rows") or 0) or None
+        features = {task.name: self._training_features(task, min(task.max_length, longest), rows) for task in group}
         carried = self._tasks.values() if stage.settings.get("heads") == "carry" else ()
         return train(self.model, stage, group, features, parent, carried, begun)
 
@@ -149,8 +151,8 @@ class Bench:
         if stage.settings.get("measure") == "representations":
             return self._representations(stage, target), []
         longest = min(target.max_length, self._text_length(stage))
-        if isinstance(self.model, Decoder) and (stage.method in IN_CONTEXT or target.kind == "span"):
-            return self._in_context(self.model, stage, target, longest)
+        if isinstance(self.model, Decoder) and target.kind in PLACEHOLDERS:
+            return self._in_text(self.model, stage, target, longest)
         # A target may be trained on another task's set (XNLI on MNLI): its head was trained under that name.
         if target.trained_on:
             self.model.add_head(target.trained_on, kind_of(target, self.model).head(target, self.model))
@@ -158,30 +160,35 @@ class Bench:
         head = self.model.head(target.trained_on) if target.trained_on else None
         return evaluate(self.model, target, head, self._evaluation_sets(target, longest))
 
-    def _in_context(
+    def _in_text(
         self, model: Decoder, stage: Stage, target: Task, longest: int
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Score with demonstrations, or (questions on a decoder that was fine-tuned) what it writes without any."""
+        """Score in context or, where the target was trained on, by the same rule without demonstrations."""
         settings = icl_settings(stage.settings)
         training = self._tasks[target.trained_on] if target.trained_on else None
         languages = self.place.languages[target.name]
         shown = Demonstrations.of(self._data, target, training, languages, settings)
-        return evaluate_icl(model, target, self._evaluation_sets(target, longest), shown, settings, stage.seed or 0)
+        sets, seed = self._evaluation_sets(target, longest), stage.seed or 0
+        return evaluate_icl(model, target, sets, shown, settings, seed, self._text_length(stage))
 
     def _representations(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
         """How alike translations are to the model; of the base model also into how many tokens it cuts words."""
         self.model.eval()
         sets = self._evaluation_sets(task, min(task.max_length, self._text_length(stage)))
         rows = representations.measure(self.model, task, sets)
-        return rows if stage.parent else [*rows, *fertility.measure(self.model.tokenizer, sets)]
+        if stage.parent:
+            return rows
+        cut = fertility.measure(self.model.tokenizer, sets)
+        return [*rows, *cut, *fertility.by_script(cut)]
 
-    def _training_features(self, task: Task, longest: int) -> list[Feature]:
-        if (task.name, longest) not in self._features:
-            examples = self._data.training(task)
+    def _training_features(self, task: Task, longest: int, rows: int | None) -> list[Feature]:
+        key = task.name, longest, rows
+        if key not in self._features:
+            examples = self._data.training(task, rows)
             kind = kind_of(task, self.model)
             encoded = [*kind.training(kind.encode(task, examples, self.model.tokenizer, longest))]
-            self._features[task.name, longest] = encoded
-        return self._features[task.name, longest]
+            self._features[key] = encoded
+        return self._features[key]
 
     def _evaluation_sets(self, task: Task, longest: int) -> list[EvaluationSet]:
         if (task.name, longest) not in self._sets:
@@ -197,7 +204,11 @@ class Bench:
             languages = self.place.languages[task.name]
             test = self._data.load(task, "test", languages) if languages else {}
             portions |= {("test", code): rows for code, rows in test.items()}
-            self._sets[task.name, longest] = sets_of(task, portions, self.model, longest)
+            if isinstance(self.model, Decoder) and task.kind in PLACEHOLDERS:  # prompts are made when they are scored
+                sets = [EvaluationSet(*place, rows, []) for place, rows in portions.items()]
+            else:
+                sets = sets_of(task, portions, self.model, longest)
+            self._sets[task.name, longest] = sets
         return self._sets[task.name, longest]
 
     def _weights(self, key: str | None) -> tuple[Weights, str]:

@@ -84,10 +84,12 @@ class DataSource:
                 if split == "dev" and task.trained_on == task.name and "dev" in task.source.splits and not found:
                     self._lacking(task, split)
 
-    def training(self, task: Task) -> list[Example]:
-        """The only examples a stage may train on: English ones, or what `train_languages` allows."""
+    def training(self, task: Task, rows: int | None = None) -> list[Example]:
+        """The only examples a stage may train on: English ones, or what `train_languages` allows; at most `rows`, the
+        same items in each language."""
         found = self.load(task, "train", task.train_languages)
-        examples = [example for rows in found.values() for example in _cut(rows, task.train_rows)]
+        each = None if rows is None else max(1, rows // max(1, len(found)))
+        examples = [example for own in found.values() for example in _cut(own, each)]
         if not examples:
             self._lacking(task, "train")
         return shuffled(task, examples) if task.sham else examples

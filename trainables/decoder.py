@@ -67,20 +67,22 @@ class Decoder(Encoder):
         return LanguageHead(self.encoder.get_output_embeddings())
 
     def states(self, ids: Tensor, mask: Tensor, layer: int = -1) -> Tensor:
-        """Hidden states of a layer (-1: the last; 0: the embeddings), batch × length × width.
+        """Hidden states of a layer (-1: the last; 0: the embeddings), batch × length × width, each at its own token.
 
-        At position 0 stands the state of the *last* token that is no padding: heads read the sentence there, and the
-        first token of a causal model has seen nothing. Its own state is lost; nothing is predicted from it but a text's
-        second token.
+        The first token of a causal model has seen nothing of the text: who reads the text at position 0 asks for
+        `last_first` of them.
         """
         if layer == -1:
-            return _last_first(self.encoder.base_model(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+            last: Tensor = self.encoder.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+            return last
         return self.all_states(ids, mask)[layer]
 
     def all_states(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Hidden states of all layers, the embeddings first, each as `states` gives them."""
-        out = self.encoder.base_model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        return tuple(_last_first(states, mask) for states in out.hidden_states)
+        found: tuple[Tensor, ...] = self.encoder.base_model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True
+        ).hidden_states
+        return found
 
     def token_logprobs(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The log-probability of each token after those before it, batch × length; 0 for the first and for padding."""
@@ -113,8 +115,9 @@ class Decoder(Encoder):
             raise Mistake(what, where="--model", right=right)
 
 
-def _last_first(states: Tensor, mask: Tensor) -> Tensor:
-    """The states with that of each row's last token at position 0 too."""
+def last_first(states: Tensor, mask: Tensor) -> Tensor:
+    """The states with that of each row's last token in place of the first one's: of a causal model's tokens it alone
+    has seen the whole text."""
     last = states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
     return torch.cat([last.unsqueeze(1), states[:, 1:]], 1)
 
@@ -158,10 +161,12 @@ class Texts:
 
 
 class Prompt(NamedTuple):
-    """The tokens of a prompt and those of its possible continuations."""
+    """The tokens of a prompt and those of its possible continuations; `dropped` is how many demonstrations, the first
+    ones, had no room in it."""
 
     ids: list[int]
     answers: list[list[int]]
+    dropped: int = 0
 
 
 def answer_logprobs(

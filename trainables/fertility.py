@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PORTION = "representations"
 """Portion of rows that say something of the model and are no score of a target."""
 
+SCRIPT = "script:"
+"""What stands before a script's name where a language's code would: `script:Cyrillic`."""
+
 
 def words(text: str, language: str) -> list[str]:
     """The words of a text: ICU's segments that hold a letter or a digit."""
@@ -49,20 +52,26 @@ def measure(tokenizer: PreTrainedTokenizerBase, sets: Sequence[EvaluationSet]) -
 
 
 def by_script(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Fertility by script: the mean over its languages, which they are, and `n`, their words together. Rows of other
-    metrics are passed over; a language without an entry in configs/languages.yaml stands under `unknown`."""
+    """A row of scores a script: the mean over its languages in `rows`, and `n`, their words together.
+
+    The standard error is over sentences, the languages being fixed; None where one of them has none. Rows of other
+    metrics are passed over; a language without an entry in configs/languages.yaml stands under `script:unknown`.
+    """
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["metric"] == "fertility":
             code = row["language"]
             found[LANGUAGES[code].script if code in LANGUAGES else "unknown"].append(row)
-    return [
-        {
-            "script": script, "languages": sorted(row["language"] for row in own), "metric": "fertility",
-            "value": math.fsum(row["value"] for row in own) / len(own), "n": sum(row["n"] for row in own),
-        }
-        for script, own in sorted(found.items())
-    ]  # fmt: skip
+    return [_mean(f"{SCRIPT}{script}", own) for script, own in sorted(found.items())]
+
+
+def _mean(name: str, own: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    errors = [row["stderr"] for row in own]
+    return {
+        "language": name, "portion": PORTION, "metric": "fertility", "main": False,
+        "value": math.fsum(row["value"] for row in own) / len(own), "n": sum(row["n"] for row in own),
+        "stderr": None if None in errors else math.hypot(*errors) / len(own),
+    }  # fmt: skip
 
 
 def _row(language: str, tokens: Sequence[int], sizes: Sequence[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""In-context learning: score a target on a decoder with demonstrations before the prompt; nothing is trained.
+"""Score a target in text form on a decoder: in context, with demonstrations before the prompt, or fine-tuned, without.
 
 Answers are chosen by the log-likelihood of their continuations (ties fail), or generated greedily for questions about a
 context. Which demonstrations stand there, and which items are scored, is in docs/icl.md.
@@ -122,15 +122,22 @@ def evaluate_icl(
     demonstrations: Demonstrations,
     settings: IclSettings,
     seed: int,
+    longest: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of scores and rows of predictions as of `evaluate`, with demonstrations drawn `settings.draws` times.
 
     A value is the mean over draws, an item's too, and standard errors are over items' means. Each draw's own value of
     the main metric stands in rows `accuracy_draw_1`, `accuracy_draw_2`, … which are not main. Without demonstrations
-    (`shots: 0`, or none to draw from) there is one draw and no such rows. The sets' `features` are not read.
+    (`shots: 0`, or none to draw from) there is one draw and no such rows. The sets' `features` are not read. Prompts
+    have at most `longest` tokens with their answers, as many as the model reads where that is not given.
     """
     model.eval()
-    parts = [_scored(model, task, part, demonstrations, settings, seed) for part in sets if part.portion != "threshold"]
+    longest = longest or model.positions
+    parts = [
+        _scored(model, task, part, demonstrations, settings, seed, longest)
+        for part in sets
+        if part.portion != "threshold"
+    ]
     scores: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
     for part in parts:
@@ -144,7 +151,13 @@ def evaluate_icl(
 
 
 def _scored(
-    model: Decoder, task: Task, part: EvaluationSet, demonstrations: Demonstrations, settings: IclSettings, seed: int
+    model: Decoder,
+    task: Task,
+    part: EvaluationSet,
+    demonstrations: Demonstrations,
+    settings: IclSettings,
+    seed: int,
+    longest: int,
 ) -> _Part:
     unit = KINDS[task.kind].unit
     held = demonstrations.held_out if part.portion == "test" else frozenset()
@@ -154,20 +167,25 @@ def _scored(
         drawn = drawn[:1]
     draws = []
     for shown in drawn:
-        predictions = predict(model, task, examples, shown, settings)
+        predictions = predict(model, task, examples, shown, settings, longest)
         draws.append([figures(task, e, p) for e, p in zip(examples, predictions, strict=True)])
     return _Part(part.portion, part.language, examples, draws)
 
 
 def predict(
-    model: Decoder, task: Task, examples: Sequence[Example], shown: Sequence[Example], settings: IclSettings
+    model: Decoder,
+    task: Task,
+    examples: Sequence[Example],
+    shown: Sequence[Example],
+    settings: IclSettings,
+    longest: int | None = None,
 ) -> list[Any]:
     """The prediction of each example after the demonstrations: a label, the index of a choice, or an answer's text.
 
     None where two labels or choices are equally likely, which counts as wrong.
     """
     texts = model.texts
-    prompter = Prompter(task, texts, model.positions)
+    prompter = Prompter(task, texts, longest or model.positions)
     before = [prompter.template.demonstration(task, example) for example in shown]
     lead = texts.prompt("".join(before)) if before else []
     if task.kind == "span":
@@ -187,37 +205,35 @@ def likelihoods(
     settings: IclSettings,
 ) -> list[list[float]]:
     """The score of each label or choice of each example, by `settings.score`."""
+    if settings.score == "pmi":
+        return _calibrated(model, prompter, examples, before, lead)
     prompts = [prompter.prompt(example, before) for example in examples]
-    found = [[math.fsum(tokens) for tokens in row] for row in logprobs(model, prompts, lead)]
+    found = _sums(model, prompts, lead)
     match settings.score:
         case "token":
             sizes = [[len(answer) for answer in prompt.answers] for prompt in prompts]
         case "byte":
             sizes = [[len(text.encode()) for text in prompter.continuations(example)] for example in examples]
-        case "pmi":
-            return _calibrated(model, prompter, examples, before, lead, found)
         case _:
             return found
     return [[a / b for a, b in zip(*pair, strict=True)] for pair in zip(found, sizes, strict=True)]
 
 
+def _sums(model: Decoder, prompts: Sequence[Prompt], lead: Sequence[int]) -> list[list[float]]:
+    """The log-likelihood of each answer of each prompt."""
+    return [[math.fsum(tokens) for tokens in row] for row in logprobs(model, prompts, lead)]
+
+
 def _calibrated(
-    model: Decoder,
-    prompter: Prompter,
-    examples: Sequence[Example],
-    before: Sequence[str],
-    lead: Sequence[int],
-    found: list[list[float]],
+    model: Decoder, prompter: Prompter, examples: Sequence[Example], before: Sequence[str], lead: Sequence[int]
 ) -> list[list[float]]:
     """Less what each answer has after the same demonstrations and a prompt that says nothing."""
-    empty = [prompter.prompt(example, before, empty=True) for example in examples]
-    keys = [str(prompt) for prompt in empty]
-    distinct: dict[str, Prompt] = dict(zip(keys, empty, strict=True))
-    prior = dict(zip(distinct, logprobs(model, list(distinct.values()), lead), strict=True))
-    return [
-        [own - math.fsum(tokens) for own, tokens in zip(row, prior[key], strict=True)]
-        for row, key in zip(found, keys, strict=True)
-    ]
+    pairs = [prompter.with_empty(example, before) for example in examples]
+    keys = [str(empty) for _, empty in pairs]  # most examples share it
+    distinct = {key: empty for key, (_, empty) in zip(keys, pairs, strict=True)}
+    prior = dict(zip(distinct, _sums(model, list(distinct.values()), lead), strict=True))
+    found = _sums(model, [prompt for prompt, _ in pairs], lead)
+    return [[a - b for a, b in zip(row, prior[key], strict=True)] for row, key in zip(found, keys, strict=True)]
 
 
 def choose(scores: Sequence[float]) -> int | None:

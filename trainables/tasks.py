@@ -165,8 +165,7 @@ class Task(Config):
     `languages` are those scored by default and averaged over, all that the data have where none is listed;
     `extra_languages` are scored too and shown apart. `--languages` may name any that the data have. `language_codes`
     maps a set's own codes to ISO 639-1. `train_languages` other than English are for unlabelled text, or for English
-    training data that were translated (`translated: true`), which every result then says. `train_rows` keeps at most
-    that many training examples a language.
+    training data that were translated (`translated: true`), which every result then says.
 
     `mixed` makes the test languages of a task of sentence pairs two: every ordered pair of the languages it names,
     written `es-ru`, the first sentence in the one, the second in the other. Its `languages` are all of these pairs
@@ -191,7 +190,6 @@ class Task(Config):
     train_languages: list[str] = Field(default_factory=lambda: ["en"])
     translated: bool = False
     sham: bool = False
-    train_rows: int | None = Field(None, ge=1)
     max_length: int = Field(128, ge=8, le=512)
     retrieval: Retrieval = Retrieval()
     span: Span = Span.model_validate({})

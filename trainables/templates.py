@@ -139,7 +139,7 @@ class InContext(Config):
 
     shots: int = Field(4, ge=0, le=64)
     draws: int = Field(3, ge=3, le=100)
-    score: Literal["sum", "token", "byte", "pmi"] = "token"
+    score: Literal["sum", "token", "byte", "pmi"] = "sum"
     max_new_tokens: int = Field(16, ge=1, le=256)
 
 

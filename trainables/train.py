@@ -126,8 +126,9 @@ def _go_on(model: Encoder, optimizer: AdamW, parameters: Sequence[Parameter], st
     """Take a training up where its state was taken; the losses so far."""
     for place, parameter in enumerate(parameters):
         parameter.copy_(state[f"{place}.value"])
-        moments = {name: state[f"{place}.{name}"].to(model.device) for name in ("step", "exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = moments
+        if f"{place}.step" in state:  # a task of the group that was not drawn yet has no moments
+            moments = {name: state[f"{place}.{name}"].to(model.device) for name in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = moments
     torch.set_rng_state(state["rng"])
     if model.device.type == "cuda":
         torch.cuda.set_rng_state(state["rng_cuda"], model.device)

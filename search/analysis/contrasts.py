@@ -38,19 +38,22 @@ def target_contrasts(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def spread(scores: pd.DataFrame, chosen: Sequence[str], method: str, report: str = "test") -> float | None:
-    """The standard deviation between a method's orders of their means over roots; None below two orders.
+def gain_contrasts(
+    scores: pd.DataFrame, chosen: Sequence[str], baseline: str = "full", report: str = "test"
+) -> pd.DataFrame:
+    """`method_contrasts` of gains: what orders add to the empty one under a method, less what they add under another.
 
-    It holds what roots add to such a mean, too.
+    For each root that has the empty order under both methods, the mean over the other orders that both have there of
+    (score less the empty order's); `difference` is the method's less the baseline's.
     """
-    means = _means(by_order(overall(scores, report), scores, chosen), method)
-    return float(means.std()) if len(means) > 1 else None
+    return _contrasts(by_order(overall(scores, report), scores, chosen), baseline, gains=True)
 
 
 def order_effect(scores: pd.DataFrame, chosen: Sequence[str], report: str = "test") -> pd.DataFrame:
     """One row a method: how far its orders lie apart, and whether they can differ at all.
 
-    `range` and `sd` are of the orders' means over the roots that all have. `identical` says that each cell (root,
+    `range` and `sd` (which holds what roots add to a mean, too) are of the orders' means over the roots that all have.
+    `identical` says that each cell (root,
     target, language) has exactly the same value in every order: the negative control of a frozen encoder.
     """
     values = by_order(overall(scores, report), scores, chosen)
@@ -70,13 +73,14 @@ def order_effect(scores: pd.DataFrame, chosen: Sequence[str], report: str = "tes
 def order_gains(
     scores: pd.DataFrame, chosen: Sequence[str], report: str = "test", portion: str = "dev"
 ) -> pd.DataFrame:
-    """One row an order and method: its `dev` score, its `score`, and its gain over the empty order, paired by roots."""
+    """One row an order and method: its score on `portion` in a column of that name, its `score`, and its gain over the
+    empty order, paired by roots."""
     values = by_order(overall(scores, report), scores, chosen)
     dev = overall(scores, portion)
     dev_means = by_order(dev, scores, chosen).mean(axis="columns") if len(dev) else {}
     rows = []
     for method, order in values.index:
-        row = {"method": method, "order": order, "dev": dev_means.get((method, order)),
+        row = {"method": method, "order": order, portion: dev_means.get((method, order)),
                "score": values.loc[(method, order)].mean()}  # fmt: skip
         if (method, EMPTY) in values.index:
             gain = over_roots((values.loc[(method, order)] - values.loc[(method, EMPTY)]).tolist())
@@ -86,17 +90,26 @@ def order_gains(
     return pd.DataFrame(rows)
 
 
-def _contrasts(values: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def _contrasts(values: pd.DataFrame, baseline: str, *, gains: bool = False) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for method in values.index.unique("method"):
         if method == baseline:
             continue
         own, its = paired(values, method, baseline)
-        both = (own - its).dropna(how="all", axis="columns")
+        both = _over_empty(own - its) if gains else own - its
+        both = both.dropna(how="all", axis="columns")
         row = {"method": method, "baseline": baseline} | _columns(over_roots(both.mean().tolist()), "difference")
         note = "not every root has all orders" if both.isna().to_numpy().any() else ""
         rows.append(row | {"orders": len(both), "note": note})
     return pd.DataFrame(rows)
+
+
+def _over_empty(values: pd.DataFrame) -> pd.DataFrame:
+    """Orders × roots less the empty order, which is left out; nothing where that was not scored."""
+    if EMPTY not in values.index:
+        return values.iloc[:0]
+    found = (values - values.loc[EMPTY]).drop(EMPTY)
+    return found.dropna(how="all")
 
 
 def _columns(estimate: Estimate, name: str) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class TwoByTwo(NamedTuple):
     intermediate orders `after` is the mean of. The effects are in percent points.
 
     `training`: after less before, mean of both methods. `method`: the second method less the first, mean of both order
-    classes. `interaction`: what training adds under the second method less what it adds under the first.
+    classes. `interaction`: what training adds under the second method less what it adds under the first. `instead`: the
+    first method after training less the second without, which is training on other tasks instead of on the target.
     """
 
     cells: pd.DataFrame
@@ -28,12 +29,13 @@ class TwoByTwo(NamedTuple):
     training: Estimate
     method: Estimate
     interaction: Estimate
+    instead: Estimate
 
 
 def two_by_two(
     scores: pd.DataFrame, chosen: Sequence[str], methods: tuple[str, str] = ("icl", "full"), report: str = "test"
 ) -> TwoByTwo:
-    """Cell means, both main effects and the interaction with 95 % t intervals over roots, paired.
+    """Cell means, both main effects, the interaction and the diagonal with 95 % t intervals over roots, paired.
 
     Only roots with all four cells count, and in a root only the intermediate orders that both methods have there.
     Scores that stand apart (demonstrations in the target language) are not among them.
@@ -47,6 +49,7 @@ def two_by_two(
     }).dropna()  # fmt: skip
     training = [cells[AFTER, method] - cells[EMPTY, method] for method in methods]
     method = [cells[name, methods[1]] - cells[name, methods[0]] for name in (EMPTY, AFTER)]
-    effects = ((training[0] + training[1]) / 2, (method[0] + method[1]) / 2, training[1] - training[0])
+    instead = cells[AFTER, methods[0]] - cells[EMPTY, methods[1]]
+    effects = ((training[0] + training[1]) / 2, (method[0] + method[1]) / 2, training[1] - training[0], instead)
     means = cells.mean().rename_axis(["order", "method"]).rename("score").reset_index()
     return TwoByTwo(means, len(after), *(over_roots(effect.tolist()) for effect in effects))

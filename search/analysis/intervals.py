@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
+from search.leaderboard import half_width as half_width
 
 NOTHING = 1e-9
 """A figure in percent points this small is a rounding error."""
@@ -33,9 +34,9 @@ def over_roots(values: Sequence[float]) -> Estimate:
     if not n:
         return Estimate(None, None, 0, "no root has all that is compared")
     mean = sum(found) / n
-    if n < MIN_ROOTS_FOR_INTERVAL:
-        return Estimate(mean, None, n, f"{number(n, 'root')}: an interval needs {MIN_ROOTS_FOR_INTERVAL}")
-    return Estimate(mean, _t(n - 1) * math.sqrt(_variance(found) / n), n)
+    half = half_width(found)
+    reason = f"{number(n, 'root')}: an interval needs {MIN_ROOTS_FOR_INTERVAL}" if half is None else ""
+    return Estimate(mean, half, n, reason)
 
 
 def welch(first: Sequence[float], second: Sequence[float], names: tuple[str, str], unit: str) -> Estimate:

@@ -7,15 +7,15 @@ averaged over. The grid (targets × languages) is all that occurs; a mean is mis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+SETTINGS = ("order", "method", "learning_rate", "prompt_length")
+"""What a candidate is besides its budget."""
+
 HYPERPARAMETERS = ("learning_rate", "prompt_length")
 """The columns that vary within an order and a method."""
-
-PRECISION = 9
-"""Digits to which scores in percent are compared: sums of equal figures in other orders of adding still tie."""
 
 
 def counted(scores: pd.DataFrame, portion: str) -> pd.DataFrame:
@@ -43,7 +43,16 @@ def overall(scores: pd.DataFrame, portion: str) -> pd.DataFrame:
 def candidates(scores: pd.DataFrame) -> pd.DataFrame:
     """The candidates of the full budget as they first occur, with order, method, learning_rate and prompt_length."""
     own = _own(scores).drop_duplicates("candidate").set_index("candidate")
-    return own.reindex(columns=["order", "method", *HYPERPARAMETERS])
+    return own.reindex(columns=list(SETTINGS))
+
+
+def lesser(scores: pd.DataFrame, portion: str, targets: Collection[str]) -> pd.DataFrame:
+    """The different candidates that have a score of one of the targets at a smaller budget: a row each of SETTINGS."""
+    if "budget" not in scores:
+        return pd.DataFrame(columns=list(SETTINGS))
+    rows = _main(scores)
+    rows = rows[(rows.budget < 1) & (rows.portion == portion) & rows.target.isin(list(targets))]
+    return rows.reindex(columns=list(SETTINGS)).drop_duplicates()
 
 
 def by_order(values: pd.DataFrame, scores: pd.DataFrame, chosen: Sequence[str]) -> pd.DataFrame:
@@ -75,10 +84,14 @@ def paired(values: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame,
 
 
 def _own(scores: pd.DataFrame) -> pd.DataFrame:
-    """The candidates' own scores at the full budget; tables of before stages and budgets hold no others."""
+    """The candidates' own scores at the full budget; tables of before budgets hold no others."""
+    rows = _main(scores)
+    return rows[rows.budget == 1] if "budget" in rows else rows
+
+
+def _main(scores: pd.DataFrame) -> pd.DataFrame:
+    """The candidates' own scores at any budget; tables of before stages hold no others."""
     kept = scores.main.astype(bool) & ~scores.apart.astype(bool) & (scores.perturbation == "none")
-    if "budget" in scores:
-        kept &= scores.budget == 1
     if "stage" in scores:
         kept &= scores.stage == ""
     return scores[kept]

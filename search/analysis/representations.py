@@ -6,6 +6,7 @@ Representations (`trainables/representations.py`) against zero-shot scores, over
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -25,21 +26,27 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def transfer_correlation(scores: pd.DataFrame, portion: str = "test") -> pd.DataFrame:
+def transfer_correlation(
+    scores: pd.DataFrame, portion: str = "test", chosen: Collection[str] | None = None
+) -> pd.DataFrame:
     """How the margin of translations goes with the zero-shot score: a row a target, stage and layer.
 
     `scores` is the long table. Its rows of the portion `representations` hold `cosine_margin_layer_…` at a `stage`
     (`measured_on` is their target); its main rows of `portion`, without perturbation, hold the scores at the end of the
-    order. Both are averaged over the root seeds that have both, then Pearson's and Spearman's coefficients are taken
-    over languages within each candidate and averaged over candidates; `candidates` are those that have them, since a
-    candidate without spread among its languages, or with fewer than four, has none. English has no margin and so does
-    not count.
+    order. Only candidates of the full budget count, and of those the `chosen` ones (default: all). Both are averaged
+    over the root seeds that have both, then Pearson's and Spearman's coefficients are taken over languages within each
+    candidate and averaged over candidates; `candidates` are those that have them, since a candidate without spread
+    among its languages, or with fewer than four, has none. English has no margin and so does not count.
 
     The 95 % interval is Fisher's for as many languages as the poorest candidate has (Spearman's with variance
     1.06 / (n − 3); Fieller, Hartley and Pearson 1957, Biometrika 44). Languages are the unit: candidates share them, so
     many candidates do not narrow it. Intervals hold one by one, not for the best of all layers. ValueError where a
     candidate's score of a language stands twice.
     """
+    if "budget" in scores:
+        scores = scores[scores.budget == 1]
+    if chosen is not None:
+        scores = scores[scores.candidate.isin(list(chosen))]
     by_candidate = _coefficients(_pairs(scores, portion))
     rows = [_row(key, part) for key, part in by_candidate.groupby(KEYS, dropna=False)]
     return pd.DataFrame(rows, columns=COLUMNS)

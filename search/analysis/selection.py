@@ -6,7 +6,8 @@ from collections.abc import Collection, Hashable
 
 import pandas as pd
 
-from search.analysis.overall import HYPERPARAMETERS, PRECISION, candidates, overall
+from search.analysis.overall import HYPERPARAMETERS, candidates, overall
+from search.leaderboard import PRECISION
 
 
 def chosen(scores: pd.DataFrame, tuned: Collection[str] = ("learning_rate",), portion: str = "dev") -> list[str]:

@@ -8,6 +8,12 @@ import pandas as pd
 
 from search.analysis.intervals import Estimate
 
+SEEN = {"dev": "English dev", "search": "the search half of the test items"}
+"""What a choice was made on, by the portion of the table."""
+
+OF_A_TARGET = {"dev": "dev", "search": "search half of the test items"}
+"""The same as one target's own."""
+
 
 def estimate_of(row: Any, name: str) -> Estimate:
     """The estimate in a table's row: columns `name`, half_width, roots, reason."""

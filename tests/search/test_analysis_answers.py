@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from planted import run, table
 
-from search.analysis.answers import KINDS, SAME_ROOTS, answer
+from search.analysis.answers import ALL, KINDS, SAME_ROOTS, answer
 from search.analysis.contrasts import NO_EFFECT
 from search.analysis.intervals import Estimate
 from search.analysis.wording import figure, verdict
@@ -79,11 +80,51 @@ def test_methods_are_higher_lower_or_not_shown_to_differ():
     assert "adapter − full: +5.00 ± 0.99 points (95 %; 3 roots, 1 order), higher than full" in found.sentence
     assert "lora − full: -5.00 ± 0.99 points (95 %; 3 roots, 1 order), lower than full" in found.sentence
     assert "probe − full: +0.10 ± 0.99 points (95 %; 3 roots, 1 order), not shown to differ from full" in found.sentence
-    assert "not all at once" in found.sentence
-    assert found.n == 3 and found.table.method.tolist() == ["adapter", "lora", "probe"]
+    assert "not all at once" in found.sentence and "gain" not in found.sentence
+    levels = found.table[(found.table.measure == "score") & (found.table.target == ALL)]
+    assert found.n == 3 and levels.method.tolist() == ["adapter", "lora", "probe"]
+    assert set(found.table.target) == {ALL, "xnli", "tatoeba"}
     other = answer("methods", scores, baseline="adapter")
     assert "full − adapter: -5.00" in other.sentence
     assert "too little" in answer("methods", scores, baseline="prompt").sentence
+
+
+def test_methods_are_asked_what_orders_gain_under_them():
+    effects = {("none", "full"): 0, ("none", "adapter"): -20, ("a", "full"): 2, ("a", "adapter"): -13}
+    found = answer("methods", study(effects))
+    assert found.sentence.startswith("gain over 'none', adapter − full: +5.00 ± ")
+    assert "(95 %; 3 roots, 1 order), orders gain more than under full; adapter − full: -17.50 ± " in found.sentence
+    gains = found.table[found.table.measure == "gain"]
+    assert gains.difference.tolist() == pytest.approx([5])
+    told = answer("methods", study({**effects, ("a", "adapter"): -23})).sentence
+    assert ", orders gain less than under full; adapter" in told
+
+
+def test_methods_under_which_no_order_can_matter_are_named():
+    effects = {("none", "full"): 0, ("none", "probe"): 0, ("a", "full"): 5, ("a", "probe"): 0}
+    told = answer("methods", study(effects)).sentence
+    assert told.endswith(f"; probe: {NO_EFFECT}.") and told.count(NO_EFFECT) == 1
+    assert NO_EFFECT not in answer("methods", study({**effects, ("a", "probe"): 0.1})).sentence
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_few_shot_methods_do_not_stand_beside_zero_shot_ones(kind):
+    effects = {(o, m): 5 * (o != "none") for o in ("none", "a", "b") for m in ("icl", "full", "adapter")}
+    few = study({("none", "icl-target"): 30, ("a", "icl-target"): 40})
+    zero, rating = study(effects), {"a": "high", "b": "low"}
+    without = answer(kind, zero, difficulty=rating)
+    found = answer(kind, pd.concat([zero, few]), difficulty=rating, kept=None)
+    said = "; few-shot methods are left out (icl-target)."
+    assert found.sentence == without.sentence.removesuffix(".") + said
+    pd.testing.assert_frame_equal(found.table, without.table)
+    assert "few-shot" not in without.sentence
+
+
+def test_a_spaces_own_question_is_answered():
+    scores = study({("none", "full"): 0, ("a", "full"): 5})
+    assert answer("orders", scores, question="why?").question == "why?"
+    assert answer("orders", EMPTY, question="why?").question == "why?"
+    assert answer("orders", scores).question == "Which order of intermediate tasks transfers best?"
 
 
 def test_each_method_is_compared_at_its_best_learning_rate_on_dev():
@@ -118,6 +159,8 @@ def test_the_interaction_is_told_over_tasks():
 def test_the_two_by_two_is_told_effect_by_effect():
     effects = {("none", "icl"): 0, ("none", "full"): 0, ("a", "icl"): 4, ("a", "full"): 10}
     told = answer("icl", study(effects)).sentence
+    first = "icl after intermediate training − full without: +4.00 ± 0.99 points (95 %; 3 roots), icl is higher; "
+    assert told.startswith(first)
     assert "mean of both methods: +7.00 ± 0.99 points (95 %; 3 roots), it helps" in told
     assert "full − icl: +3.00 ± 0.00 points (95 %; 3 roots), full is higher" in told
     assert "under full less that under icl: +6.00 ± 0.00 points (95 %; 3 roots), full gains more" in told
@@ -127,18 +170,35 @@ def test_the_two_by_two_is_told_effect_by_effect():
 
 def test_the_best_order_is_told_with_its_gain_and_how_it_was_chosen():
     told = answer("orders", study({("none", "full"): 0, ("a", "full"): 5, ("a>b", "full"): 3})).sentence
-    assert f"full: a is best on dev of 3 orders ({SAME_ROOTS})" in told
+    assert f"full: a is best on English dev of 3 orders ({SAME_ROOTS})" in told
     assert "over 'none' +5.00 ± 0.99 points (95 %; 3 roots), a gain" in told
     assert "best and worst of 3 orders lie 5.00 points apart" in told
     small = answer("orders", study({("none", "full"): 0, ("a", "full"): 0.2})).sentence
     assert "no gain is shown" in small
     worse = answer("orders", study({("none", "full"): 0, ("a", "full"): -5})).sentence
-    assert "of 2 orders the empty one is best on dev" in worse
+    assert "of 2 orders the empty one is best on English dev" in worse
+
+
+def test_what_was_chosen_on_test_items_is_not_said_to_be_of_dev():
+    scores = study({("none", "full"): 0, ("a", "full"): 5})
+    oracle = scores[scores.portion == "test"]
+    oracle = pd.concat([oracle.assign(portion=name) for name in ("search", "report")])
+    about = {"report": "report", "portion": "search"}
+    found = answer("orders", oracle, **about)
+    assert "full: a is best on the search half of the test items of 2 orders" in found.sentence
+    assert found.table.search.tolist() == pytest.approx([50, 55])
+    best = answer("best", oracle, **about).sentence
+    assert "xnli: a full 0.001" in best and "best of 2 on its own search half of the test items" in best
+    empty = oracle[(oracle.order == "none") & (oracle.portion == "report")]
+    none = pd.concat([empty, empty.assign(order="a", candidate="a", value=empty.value + 0.01)])
+    assert "no order has a score on the search half of the test items" in answer("orders", none, **about).sentence
+    for kind in KINDS:
+        assert "dev" not in answer(kind, oracle, **about).sentence
 
 
 def test_a_frozen_encoders_orders_can_have_no_effect():
     told = answer("orders", study({("none", "probe"): 0, ("a", "probe"): 0, ("none", "full"): 0, ("a", "full"): 5}))
-    assert f"probe: {NO_EFFECT}; full: a is best on dev" in told.sentence
+    assert f"probe: {NO_EFFECT}; full: a is best on English dev" in told.sentence
 
 
 def test_the_best_of_each_target_is_told_with_what_it_was_chosen_by():
@@ -146,3 +206,12 @@ def test_the_best_of_each_target_is_told_with_what_it_was_chosen_by():
     assert "xnli: a full 0.001, 55.00 ± 0.99 (95 %; 3 roots), best of 2 on its own dev" in found.sentence
     assert "tatoeba: a full 0.001, 55.00 ± 0.99 (95 %; 3 roots), best of 2 on the other targets' dev" in found.sentence
     assert SAME_ROOTS in found.sentence and found.n == 3
+
+
+def test_the_best_says_how_many_were_trained_in_full():
+    scores = study({("none", "full"): 0, ("a", "full"): 5})
+    small = study({(order, "full"): 40 for order in ("none", "a", "b", "b>a", "a>b")})
+    small = small.assign(budget=1 / 3, candidate=small.candidate + " at 0.3333")
+    told = answer("best", pd.concat([small, scores])).sentence
+    assert "xnli: a full 0.001" in told
+    assert "best of 5, 2 of them trained in full, on its own dev" in told

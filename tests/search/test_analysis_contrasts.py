@@ -11,7 +11,14 @@ import pytest
 from planted import noise, run, table
 from scipy import stats
 
-from search.analysis.contrasts import NO_EFFECT, method_contrasts, order_effect, order_gains, spread, target_contrasts
+from search.analysis.contrasts import (
+    NO_EFFECT,
+    gain_contrasts,
+    method_contrasts,
+    order_effect,
+    order_gains,
+    target_contrasts,
+)
 from search.analysis.icl import two_by_two
 from search.analysis.interaction import complexity
 from search.analysis.intervals import over_roots, welch
@@ -143,6 +150,38 @@ def test_contrasts_of_targets():
     assert method_contrasts(scores, chosen(scores)).difference.tolist() == pytest.approx([4])
 
 
+def test_a_planted_difference_of_gains_is_found_whatever_the_levels():
+    def value(method, order, root):
+        gain = 0 if order == "none" else {"full": 3, "adapter": 5}[method] + jitter(method, order, root)
+        return 50 + 5 * root + 20 * (method == "adapter") + gain
+
+    scores = study(value)
+    found = gain_contrasts(noise(scores), chosen(scores)).iloc[0]
+    gains = {
+        m: [np.mean([value(m, order, root) - value(m, "none", root) for order in ORDERS[1:]]) for root in ROOTS]
+        for m in ("adapter", "full")
+    }
+    low, high = stats.ttest_rel(gains["adapter"], gains["full"]).confidence_interval()
+    assert found.difference == pytest.approx(2, abs=1)
+    assert (found.difference - found.half_width, found.difference + found.half_width) == pytest.approx((low, high))
+    assert (found.orders, found.roots, found.note) == (3, 4, "")
+
+
+def test_gains_are_of_the_orders_and_roots_that_both_methods_have():
+    def value(method, order, root):
+        if (method, order, root) in {("adapter", "none", 0), ("full", "b", 1)} or (method, order) == ("full", "a>b"):
+            return None
+        return 50 + (0 if order == "none" else 1 + (method == "adapter") + 40 * (order in ("b", "a>b")))
+
+    scores = study(value)
+    found = gain_contrasts(scores, chosen(scores)).iloc[0]
+    assert (found.orders, found.roots, found.note) == (2, 3, "not every root has all orders")
+    assert found.difference == pytest.approx(1)
+    for part in (scores[scores.order != "none"], scores[scores.order == "none"]):
+        alone = gain_contrasts(part, chosen(part)).iloc[0]
+        assert alone.roots == alone.orders == 0 and pd.isna(alone.difference)
+
+
 def test_two_settings_of_one_order_and_method_are_refused():
     scores = table(run("none", "full", 0, 50), run("none", "full", 0, 50, learning_rate=1e-2))
     with pytest.raises(ValueError, match="two of none full"):
@@ -158,8 +197,8 @@ def test_the_spread_of_orders_is_that_of_their_means_over_roots():
 
     scores = study(value)
     means = [np.mean([value("full", order, root) for root in ROOTS]) for order in ORDERS]
-    assert spread(scores, chosen(scores), "full") == pytest.approx(np.std(means, ddof=1))
     found = order_effect(scores, chosen(scores)).set_index("method").loc["full"]
+    assert found.sd == pytest.approx(np.std(means, ddof=1))
     assert found.range == pytest.approx(max(means) - min(means)) and found.orders == 4
     assert not found.identical and f"{found.range:.2f} points" in found.sentence
 
@@ -188,7 +227,7 @@ def test_one_order_is_nothing_to_compare():
     scores = study(lambda method, order, root: 50, ("full",), ("a",))
     found = order_effect(scores, chosen(scores)).iloc[0]
     assert found.sentence == "nothing to compare: 1 order" and not found.identical
-    assert spread(scores, chosen(scores), "full") is None
+    assert pd.isna(found.sd)
 
 
 def test_gains_over_the_empty_order_are_paired():
@@ -283,8 +322,9 @@ def test_the_planted_two_by_two_is_found_with_scipys_paired_intervals():
         "training": (after + after_full - before - before_full) / 2,
         "method": (before_full + after_full - before - after) / 2,
         "interaction": (after_full - before_full) - (after - before),
+        "instead": after - before_full,
     }
-    for name, truth in {"training": 7, "method": 23, "interaction": 6}.items():
+    for name, truth in {"training": 7, "method": 23, "interaction": 6, "instead": -16}.items():
         estimate = getattr(found, name)
         assert estimate.mean == pytest.approx(truth, abs=1.5)
         low, high = stats.ttest_1samp(expected[name], 0).confidence_interval()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from scipy import stats
 
 from search.analysis.best import best_per_target
 from search.analysis.overall import by_target, candidates, overall
+from search.analysis.representations import MARGIN, transfer_correlation
 from search.analysis.selection import chosen, settings_table
+from trainables.fertility import PORTION
 
 EMPTY = table(run("none", "full", 0, 50)).iloc[:0]
 
@@ -117,6 +121,23 @@ def test_the_grid_shows_dev_beside_test():
     assert grid_.chosen.tolist() == [True, False]
 
 
+def test_representations_are_those_of_what_is_compared():
+    """Neither candidates of a smaller budget nor those that tuning left behind enter the correlation."""
+    rng = random.Random(7)
+    parts = {}
+    for name, budget in (("kept", 1.0), ("left", 1.0), ("small", 0.5)):
+        margin = {"portion": PORTION, "metric": f"{MARGIN}2", "main": False, "stage": "after"}
+        parts[name] = pd.DataFrame([
+            row(name, "full", 0, "xnli", code, rng.gauss(50, 9), candidate=name, budget=budget, **more)
+            for code in ("de", "es", "fi", "hi", "sw", "th") for more in (margin, {})
+        ])  # fmt: skip
+    scores = pd.concat(parts.values())
+    pd.testing.assert_frame_equal(
+        transfer_correlation(scores, chosen=["kept", "small"]), transfer_correlation(parts["kept"])
+    )
+    assert transfer_correlation(scores).candidates.tolist() == [2]
+
+
 # --- the best for each target -----------------------------------------------------------------------------------------
 
 
@@ -158,4 +179,16 @@ def test_without_any_dev_nothing_is_named():
     scores = table(run("none", "full", 0, 50))
     found = best_per_target(scores[scores.portion == "test"])
     assert found.candidate.isna().all() and found.among.tolist() == [0, 0]
-    assert found.chosen_by.tolist() == ["nothing: no target has a dev score"] * 2
+    assert found.chosen_by.tolist() == ["nothing: no target has a score on English dev"] * 2
+
+
+def test_what_was_tried_at_smaller_budgets_is_counted_but_not_chosen():
+    """Six settings at half the budget, of which two were trained in full too."""
+    rates = [10.0**-n for n in range(6)]
+    small = [run("none", "full", 0, 99, 99, learning_rate=rate, budget=0.5) for rate in rates]
+    rows = [{**one, "candidate": one["candidate"] + " at 0.5"} for part in small for one in part]
+    full = [run("none", "full", 0, 50, 50, learning_rate=rate) for rate in rates[:2]]
+    found = best_per_target(table(rows, *full))
+    assert found.among.tolist() == [6, 6] and found.in_full.tolist() == [2, 2]
+    assert found.candidate.tolist() == ["none full 1.0"] * 2
+    assert best_per_target(table(*full)).among.tolist() == [2, 2]

@@ -162,6 +162,35 @@ def test_control_orders_stand_after_the_baselines():
     assert space.baselines == 5
 
 
+@pytest.mark.parametrize(("changed", "told"), [
+    ({"learning_rate": [0.5], "learning_rate_factors": [1, 3]}, "learning_rate_factors"),
+    ({"learning_rate": [0.5], "train": {"targets": {"mini-pos": {"learning_rate_scale": {"full": 2}}}}}, "mini-pos"),
+])  # fmt: skip
+def test_factors_leave_rates_below_one(changed, told):
+    with pytest.raises(Mistake, match=r"the learning rate of 'full' would be 1") as caught:
+        load_settings({}, changed)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("answer", "method", "pair"), [
+    ("complexity", ["full", "adapter"], ("adapter", "full")), ("complexity", ["lora", "full"], ("lora", "full")),
+    ("complexity", ["lora", "probe"], ("lora", "probe")), ("methods", ["full", "lora", "probe"], ("lora", "full")),
+    ("icl", ["icl", "full"], ("icl", "full")), ("icl", ["full", "icl-target", "icl"], ("icl", "full")),
+])  # fmt: skip
+def test_the_methods_that_an_answer_compares(answer, method, pair):
+    assert load_settings({}, {"answer": answer, "method": method})[0].pair == pair
+
+
+@pytest.mark.parametrize(("answer", "method"), [
+    ("complexity", ["full"]), ("methods", ["probe"]), ("icl", ["full"]), ("icl", ["icl"]),
+    ("icl", ["icl-target", "full"]),
+])  # fmt: skip
+def test_an_answer_without_its_methods_is_refused(answer, method):
+    with pytest.raises(Mistake, match=f"the answer '{answer}' compares methods") as caught:
+        load_settings({}, {"answer": answer, "method": method})
+    assert "--method" in str(caught.value)
+
+
 def test_a_budget_is_part_of_a_candidate():
     candidate = Candidate(Order.parse("a"), "full", 1e-3)
     assert candidate.at(1) == candidate != candidate.at(0.5)

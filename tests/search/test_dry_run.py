@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from search.candidate import Candidate
-from search.dry_run import stored
+from search.dry_run import print_plan, stored
 from search.order import Order
 from search.settings import load_settings
 from search.study import Study
@@ -62,3 +63,22 @@ def test_an_unlisted_language_trains_nothing_anew(world):
     first, second = ([s.key for s in study.stages(none, 0)] for study in (before, after))
     assert first[0] == second[0]
     assert first[1] != second[1]
+
+
+def test_halving_is_counted_as_it_will_run(world, capsys):
+    """Its stages at smaller budgets are counted and looked up too."""
+    study = study_of(
+        world, seeds=1, strategy="halving", halving={"eta": 2, "rungs": 2}, learning_rate=[1e-3, 1e-4],
+        orders={"kind": "explicit", "explicit": ["none", "pairs"]},
+    )  # fmt: skip
+    store = Store(study.settings.store_url)
+    small = study.stages(Candidate(Order(()), "full", 1e-3, budget=0.5), 0)
+    keep(store, [stage for stage in small if stage.kind == "train"])
+    console = Console(width=120)
+    print_plan(study, store, console)
+    told = capsys.readouterr().out
+    assert "4 at 0.5, 2 at 1" in told
+    numbers = {line.rsplit(None, 1)[0].strip(): line.split()[-1] for line in told.splitlines() if line.strip()}
+    # The empty order has three stages, `pairs` four; both rates at the half budget, the first (all tie) at the whole.
+    assert numbers["stages, each run alone"] == str(2 * (3 + 4) + 3 + 4)
+    assert numbers["already in the store"] == "1"

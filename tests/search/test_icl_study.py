@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,10 +15,12 @@ from search.settings import load_settings
 from search.study import Study
 from trainables import bench as bench_module
 from trainables.bench import Bench, Workplace
+from trainables.stage import PREDICTIONS
 
 
 def study_of(**changed):
-    settings = {"space": "icl", "targets": "mini-xnli", "languages": "en,de", "limit": 8, "seeds": 1, **changed}
+    plain = {"space": "icl", "answer": "orders", "targets": "mini-xnli", "languages": "en,de", "limit": 8, "seeds": 1}
+    settings = {**plain, **changed}
     flags = {k: settings.pop(k) for k in ("space", "targets", "languages", "limit", "seeds", "store") if k in settings}
     return Study(*load_settings(flags, settings))
 
@@ -46,7 +49,8 @@ def test_both_methods_share_the_intermediate_stage():
 
 
 def test_counts_of_a_study_in_context():
-    study = study_of(method=["icl", "full"])
+    study = study_of(method=["icl", "icl-target", "full"])
+    assert len(study.space.arms) == 6
     keys = {stage.key for c in study.space for stage in study.stages(c, 0)}
     assert study.counts()["stages_distinct"] == len(keys)
 
@@ -77,6 +81,62 @@ def test_few_shot_is_told():
     assert "icl-target: demonstrations in the target's language, not zero-shot; ranked apart" in notes
 
 
+RULES = [("mini-xnli", {"score": "pmi"}, "icl_score"), ("mini-xquad", {"max_new_tokens": 9}, "icl_max_new_tokens")]
+
+
+@pytest.mark.parametrize(("target", "rule", "key"), RULES)
+@pytest.mark.parametrize("model", ["micro-decoder", "micro"])
+def test_the_rule_of_scoring_is_in_a_decoders_score_stages_alone(target, rule, key, model):
+    settings = {"targets": target, "model": model, "method": ["full"]}
+    plain, ruled = study_of(**settings), study_of(**settings, methods={"icl": rule})
+    (*trained, scored), (*trained_too, other) = (stages(one, "mini-topic", "full") for one in (plain, ruled))
+    assert trained == trained_too
+    assert (scored == other) == (model == "micro")
+    assert other.settings.get(key) == (None if model == "micro" else next(iter(rule.values())))
+
+
+@pytest.mark.parametrize("score", ["sum", "token", "byte", "pmi"])
+def test_fine_tuned_and_in_context_are_scored_by_one_rule(tmp_path, score):
+    """Without demonstrations both methods give the base model the same figures, item by item."""
+    rule = {"icl": {"score": score, "shots": 0}}
+    study = study_of(store=str(tmp_path / "store"), methods=rule)
+    bench = Bench(Workplace(**json.loads(study.workplace())))
+    (in_context,) = stages(study, "none", "icl")
+    tuned = replace(stages(study, "none", "full")[-1], parent=None)
+    for stage in (in_context, tuned):
+        assert bench.run(stage).made
+    rows, others = (bench.store.record(stage.key)["scores"] for stage in (in_context, tuned))
+    assert rows == others
+    assert bench.store.blob(in_context.key, PREDICTIONS) == bench.store.blob(tuned.key, PREDICTIONS)
+
+
+def test_the_bench_scores_a_fine_tuned_decoder_by_the_studys_rule(tmp_path, monkeypatch):
+    seen = []
+    score = bench_module.evaluate_icl
+
+    def spy(*given):
+        seen.append(given)
+        return score(*given)
+
+    monkeypatch.setattr(bench_module, "evaluate_icl", spy)
+    rule = {"icl": {"score": "pmi"}}
+    study = study_of(store=str(tmp_path / "store"), methods=rule, train={"steps": 1, "target_steps": 1})
+    bench = Bench(Workplace(**json.loads(study.workplace())))
+    for stage in stages(study, "none", "full"):
+        bench.run(stage)
+    ((model, _, _, shown, settings, _, longest),) = seen
+    assert (settings.score, settings.shots, shown.pools) == ("pmi", 0, {})
+    assert longest == model.positions
+
+
+def test_the_longest_answer_that_leaves_room_for_a_prompt_is_allowed():
+    study_of(targets="mini-xquad", methods={"icl": {"max_new_tokens": 112}}).check()
+    study_of(methods={"icl": {"max_new_tokens": 256}}).check()  # nothing is written
+
+
+ALONE = ["--set", "answer=orders"]
+"""For one method: the space's own answer compares two."""
+
 REFUSED = {
     "an encoder": (["--model", "micro"], ["needs a decoder, but XLM-R is an encoder", "micro-decoder"]),
     "tagging": (["--targets", "mini-pos"], ["'mini-pos' is a tagging task, which has no text form", "--targets"]),
@@ -85,14 +145,22 @@ REFUSED = {
     "too many shots": (["--set", "methods.icl.shots=65"], ["methods.icl.shots", "less than or equal to 64"]),
     "too few draws": (["--set", "methods.icl.draws=2"], ["methods.icl.draws", "greater than or equal to 3"]),
     "an unknown score": (["--set", "methods.icl.score=mean"], ["methods.icl.score", "unknown value 'mean'"]),
-    "adapters on a decoder that has none": (["--method", "adapter"], ["'adapter' does not run on XGLM"]),
+    "answers without room for a prompt": (
+        ["--targets", "mini-xquad", "--set", "methods.icl.max_new_tokens=113"],
+        ["an answer of 113 tokens", "224 positions", "--set methods.icl.max_new_tokens", "1 to 112"],
+    ),
+    "answers without room, fine-tuned": (
+        ["--targets", "mini-xquad", "--method", "full", "--set", "methods.icl.max_new_tokens=256", *ALONE],
+        ["an answer of 256 tokens", "1 to 112"],
+    ),
+    "adapters on a decoder that has none": (["--method", "adapter", *ALONE], ["'adapter' does not run on XGLM"]),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refusals(tmp_path, capsys, name):
     flags, told = REFUSED[name]
-    assert main(["--space", "icl", "--out", str(tmp_path / "out"), *flags]) == 2
+    assert main(["--space", "icl", "--dry-run", "--out", str(tmp_path / "out"), *flags]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert [text for text in told if text not in said] == []
     assert not (tmp_path / "out").exists()
@@ -116,7 +184,7 @@ def test_the_bench_scores_as_the_module_does(tmp_path, monkeypatch):
     """With the study's settings, the root's seed, and English training examples alone."""
     seen = {}
 
-    def spy(model, task, sets, demonstrations, settings, seed):
+    def spy(model, task, sets, demonstrations, settings, seed, longest):
         seen.update(pools=demonstrations.pools, settings=settings, seed=seed)
         return [{"language": "de", "portion": "test", "metric": "accuracy", "main": True, "value": 0.5, "n": 1,
                  "stderr": None}], []  # fmt: skip

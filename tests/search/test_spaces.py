@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from dataclasses import asdict
 
 import pandas as pd
 import pytest
 import yaml
+from planted import row
 
+from search.analysis.representations import MARGIN
+from search.describe import describe
 from search.planner import Planner
 from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
 from trainables.bench import Bench, Workplace
 from trainables.config import names
+from trainables.fertility import PORTION
 from trainables.store import Store
+from trainables.tasks import load_task
 
 SMALL = {"steps": 2, "target_steps": 2, "batch_size": 4}
 
@@ -57,6 +64,7 @@ def test_a_space_runs_to_an_answer(tmp_path, space):
     assert len(board)
     assert board["rank"].min() == 1
     assert about["answer"]["sentence"].endswith(".")
+    assert about["answer"]["question"] == planner.study.settings.question != ""
     written = json.loads((path / "leaderboard.json").read_text("utf-8"))
     assert written["answer"] == about["answer"]
     assert about["answer"]["question"] in (path / "leaderboard.md").read_text("utf-8")
@@ -92,6 +100,21 @@ def test_the_probe_has_no_effect_of_order(tmp_path):
     assert board.score.nunique() == 1
     assert set(board["rank"]) == {1}
     assert "no effect possible" in about["answer"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "the best of 2 on"),
+        ({"candidates": 12}, "the best of up to 2 on"),
+        ({"strategy": "random"}, "the best of up to 2 on"),
+        ({"strategy": "halving"}, "the best of up to 2 on"),
+    ],
+)
+def test_where_an_order_may_have_had_fewer_settings_the_leaderboard_says_so(changed, said):
+    settings = load_settings({"space": "methods"}, {"learning_rate_factors": [0.3, 1], **changed})
+    notes = describe(Study(*settings))["notes"]
+    assert any(note.startswith("learning_rate: ") and said in note for note in notes)
 
 
 def test_halving_spends_a_third_and_says_who_got_what(tmp_path):
@@ -132,6 +155,23 @@ def test_representations_are_measured_after_every_stage(tmp_path):
     assert (counts["stages_naive"], counts["stages_distinct"]) == (planner.tree.naive, planner.tree.distinct)
 
 
+def test_representations_go_with_the_scores_of_what_is_compared(tmp_path):
+    """Of two learning rates and a smaller budget, only the rate that is best on dev enters the correlation."""
+    flags = {"space": "orders", "targets": "mini-xnli,mini-tatoeba", "out": str(tmp_path)}
+    study = Study(*load_settings(flags, {"representations": ["mini-tatoeba"], "learning_rate": [1e-3, 1e-2]}))
+    rng = random.Random(0)
+    rows = []
+    for rate, budget, dev in ((1e-3, 1.0, 60), (1e-2, 1.0, 50), (1e-2, 0.5, 70)):
+        about = {"learning_rate": rate, "budget": budget, "candidate": f"none full {rate} at {budget}"}
+        margin = {"portion": PORTION, "metric": f"{MARGIN}2", "main": False, "stage": "none"}
+        rows.append(row("none", "full", 0, "mini-xnli", "en", dev, portion="dev", **about))
+        for code, more in itertools.product(("ar", "de", "es", "hi", "sw"), ({}, margin)):
+            rows.append(row("none", "full", 0, "mini-xnli", code, rng.gauss(50, 9), **about, **more))
+    folder = RunFolder(study, ["order-search"])
+    assert folder._answer(pd.DataFrame(rows), "test")["question"] == study.settings.question
+    assert pd.read_csv(folder.path / "representations.csv").candidates.tolist() == [1]
+
+
 def test_models_sizes_are_in_the_scores(tmp_path):
     _, board, _, path = run(
         tmp_path, "methods", targets="mini-xnli", learning_rate_factors=[1], orders={"max_length": 1},
@@ -151,11 +191,14 @@ def test_models_sizes_are_in_the_scores(tmp_path):
 
 def test_arms_have_equal_rows(tmp_path):
     study = Study(*load_settings({"space": "complexity"}, {}))
-    sizes = {task.name: len(study.data.training(task)) for task in study.intermediate}
-    assert len(set(sizes.values())) == 1
-    assert min(sizes.values()) == 3000
-    given = Study(*load_settings({"space": "complexity"}, {"train": {"rows": 50}}))
-    assert {len(given.data.training(task)) for task in given.intermediate} == {50}
-    assert {len(given.data.training(given.tasks["mini-nli"]))} == {6000}  # a target's own training set is left whole
-    keys = [s.fingerprints["train", "mini-topic"] for s in (study, given)]
-    assert keys[0] != keys[1]
+    sizes = {len(study.data.training(task, study.rows)) for task in study.intermediate}
+    assert sizes == {3000} == {min(len(study.data.training(task)) for task in study.intermediate)}
+    # A target's own training set is left whole, also where it is an intermediate task.
+    given = Study(*load_settings({"space": "orders", "targets": "mini-xnli"}, {"train": {"rows": 50}}))
+    own, later, _ = given.stages(next(c for c in given.space if str(c.order) == "mini-nli"), 0)
+    assert (own.tasks, own.settings["rows"]) == (later.tasks, 50) == (("mini-nli",), 50)
+    assert "rows" not in later.settings
+    assert len(given.data.training(given.tasks["mini-nli"], 50)) == 50
+    both = Study(*load_settings({"space": "orders", "targets": "mini-topic,mini-xnli"}, {"train": {"rows": 50}}))
+    both.check()  # one task on both sides
+    assert len(given.data.training(load_task("mini-mlm", ""), 130)) == 130  # of thirteen languages together

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from safetensors.torch import load, save
+from tokenizers import BertWordPieceTokenizer
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -20,6 +23,7 @@ from transformers import (
 )
 
 from trainables.batches import collate
+from trainables.corpus import MiniCorpus
 from trainables.data import DataSource
 from trainables.families import family_of, layers_of, longest_text, model_config, width_of
 from trainables.heads import put_heads
@@ -36,7 +40,7 @@ COMMON = {
     "initializer_range": 0.18, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 MADE = {
-    "bert": (BertConfig, BertForMaskedLM, {"max_position_embeddings": 128, "type_vocab_size": 2}),
+    "bert": (BertConfig, BertForMaskedLM, {"max_position_embeddings": 128, "type_vocab_size": 2, "pad_token_id": 0}),
     "deberta-v2": (DebertaV2Config, DebertaV2ForMaskedLM, {
         "max_position_embeddings": 128, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 16,
         "norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": ["p2c", "c2p"],
@@ -44,6 +48,7 @@ MADE = {
     }),
     "distilbert": (DistilBertConfig, DistilBertForMaskedLM, {
         "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 128,
+        "pad_token_id": 0,
     }),
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaForMaskedLM, {"max_position_embeddings": 130, "type_vocab_size": 1}),
     "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLForMaskedLM, {
@@ -63,9 +68,12 @@ METHODS = {
     "lora": ("lora", {"lora": {"matrices": ["q", "k", "v", "intermediate", "output"]}}),
     "lora, merge": ("lora", {"lora": {"along": "merge"}}),
 }
+WORDPIECE = ["bert", "distilbert"]
+"""Families with tokenizers of BERT's own form, which name no beginning and no end of a text."""
+
 WITHOUT_MODULES = ["full", "full, partly frozen", "probe"]
 WITH_MODULES = ["bert", "deberta-v2", "xlm-roberta"]
-TASKS = {"classification": "mini-nli", "tagging": "mini-tags"}
+TASKS = {"classification": "mini-nli", "tagging": "mini-tags", "span": "mini-squad2"}
 ALLOWED = [
     (family, variant) for family in MADE for variant in METHODS if variant in WITHOUT_MODULES or family in WITH_MODULES
 ]
@@ -73,14 +81,27 @@ LENGTH = 3
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, tiny_tokenizer):
+def wordpiece(tmp_path_factory):
+    """BERT's tokenizer with a vocabulary of its own, without a beginning (`bos`) and an end (`eos`) of text."""
+    trained = BertWordPieceTokenizer(lowercase=False)
+    trained.train_from_iterator(MiniCorpus().sentences(random.Random(0), 150), vocab_size=600, show_progress=False)
+    folder = tmp_path_factory.mktemp("wordpiece")
+    trained.save_model(str(folder))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    assert tokenizer.bos_token_id is tokenizer.eos_token_id is None
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, tiny_tokenizer, wordpiece):
     """A folder of a tiny random model of each family, with its masked-LM head."""
     found = {}
     for name, (config, model, own) in MADE.items():
         folder = tmp_path_factory.mktemp(name)
         torch.manual_seed(0)
-        model(config(**{**COMMON, "vocab_size": len(tiny_tokenizer), **own})).save_pretrained(folder)
-        tiny_tokenizer.save_pretrained(folder)
+        tokenizer = wordpiece if name in WORDPIECE else tiny_tokenizer
+        model(config(**{**COMMON, "vocab_size": len(tokenizer), **own})).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
         found[name] = str(folder)
     return found
 
@@ -96,9 +117,22 @@ def tasks():
 
 
 @pytest.fixture(scope="module")
-def features(models, tasks):
-    source, tokenizer = DataSource(limit=12), models["bert"].tokenizer
-    return {k: KINDS[k].encode(task, source.training(task), tokenizer, 48)[:12] for k, task in tasks.items()}
+def encoded(models, tasks):
+    """Features by family and kind, each by the family's own tokenizer."""
+    source = DataSource(limit=12)
+    return {
+        name: {k: KINDS[k].encode(t, source.training(t), model.tokenizer, 48)[:12] for k, t in tasks.items()}
+        for name, model in models.items()
+    }
+
+
+@pytest.fixture
+def features(encoded, family):
+    return encoded[family]
+
+
+def collated(model, task, chosen):
+    return collate(task.name, chosen, model.tokenizer.pad_token_id, model.device)
 
 
 def stage_of(variant, kind, parent=None):
@@ -118,7 +152,7 @@ def ready(model, variant, kind, task, weights):
 
 @torch.no_grad()
 def logits_of(model, variant, kind, task, weights, chosen):
-    batch = collate(task.name, chosen, 1, model.device)
+    batch = collated(model, task, chosen)
     return ready(model, variant, kind, task, weights).head(task.name)(model.states(batch.ids, batch.mask))
 
 
@@ -181,7 +215,7 @@ def test_padding_changes_nothing(models, tasks, features, family, variant):
     with torch.no_grad():
         alone, padded = (
             model.states(batch.ids, batch.mask)
-            for batch in (collate(task.name, chosen, 1, model.device) for chosen in ([short], [short, long]))
+            for batch in (collated(model, task, chosen) for chosen in ([short], [short, long]))
         )
     assert torch.allclose(alone[0], padded[0, : short.length], atol=1e-5)
 
@@ -231,11 +265,11 @@ def test_the_longest_text_beside_a_prompt(models, family):
 
 
 @pytest.mark.parametrize("family", MADE)
-def test_states_of_all_layers(models, features, family):
+def test_states_of_all_layers(models, tasks, features, family):
     model = models[family]
     model.reset()
     model.eval()
-    batch = collate("x", features["tagging"][:3], 1, model.device)
+    batch = collated(model, tasks["tagging"], features["tagging"][:3])
     with torch.no_grad():
         every = model.all_states(batch.ids, batch.mask)
         assert len(every) == 3
@@ -247,13 +281,14 @@ def test_the_second_text_of_a_pair_has_types_of_its_own(models):
     model = models["bert"]
     model.reset()
     model.eval()
+    start, end, pad = (getattr(model.tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad"))
     rows = [
-        ([0, 11, 12, 2, 13, 14, 2], [0, 0, 0, 0, 1, 1, 1]), ([0, 11, 2, 13, 2], [0, 0, 0, 1, 1]),
-        ([0, 9, 2], [0, 0, 0]),
+        ([start, 11, 12, end, 13, 14, end], [0, 0, 0, 0, 1, 1, 1]), ([start, 11, end, 13, end], [0, 0, 0, 1, 1]),
+        ([start, 9, end], [0, 0, 0]),
     ]  # fmt: skip
-    padded = torch.tensor([ids + [1] * (7 - len(ids)) for ids, _ in rows])
+    padded = torch.tensor([ids + [pad] * (7 - len(ids)) for ids, _ in rows])
     with torch.no_grad():
-        found = model.states(padded, (padded != 1).long())
+        found = model.states(padded, (padded != pad).long())
         for states, (ids, types) in zip(found, rows, strict=True):
             wanted, untyped = (
                 model.encoder(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([one])).last_hidden_state[0]
@@ -278,14 +313,14 @@ def test_token_types_are_those_of_berts_own_tokenizer(models, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("family", [name for name in MADE if name != "distilbert"])
-def test_the_masked_lm_head_is_the_checkpoints_own(models, folders, features, family):
+def test_the_masked_lm_head_is_the_checkpoints_own(models, folders, tasks, features, family):
     """It scores as the whole model does, and its last layer is the encoder's word embeddings."""
     model = models[family]
     model.reset()
     model.eval()
     head = model.masked_lm_head().eval()
     whole = MADE[family][1].from_pretrained(folders[family]).eval()
-    batch = collate("x", features["tagging"][:4], 1, model.device)
+    batch = collated(model, tasks["tagging"], features["tagging"][:4])
     with torch.no_grad():
         inputs = model._inputs(batch.ids, batch.mask)
         wanted = whole(**inputs).logits

@@ -10,9 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from search.analysis.representations import transfer_correlation
+from search.candidate import Candidate
+from search.leaderboard import leaderboard
+from search.order import Order
+from search.results import SCORE_KEYS, rows_of, table
+from trainables.bench import Bench, Workplace
 from trainables.examples import Example
 from trainables.fertility import by_script, measure, words
 from trainables.languages import LANGUAGES
+from trainables.stage import Stage
+from trainables.tasks import load_task
 
 
 class ByCharacter:
@@ -83,18 +91,49 @@ def test_what_has_no_row():
 
 def test_by_script():
     rows = [
-        {"language": code, "metric": metric, "value": value, "n": n}
-        for code, metric, value, n in [
-            ("de", "fertility", 1.0, 10), ("sw", "fertility", 2.0, 30), ("ru", "fertility", 3.0, 5),
-            ("ru", "cosine_layer_0", 0.5, 5), ("qq", "fertility", 4.0, 1),
+        {"language": code, "metric": metric, "value": value, "n": n, "stderr": stderr}
+        for code, metric, value, n, stderr in [
+            ("de", "fertility", 1.0, 10, 0.3), ("sw", "fertility", 2.0, 30, 0.4), ("ru", "fertility", 3.0, 5, 0.1),
+            ("ru", "cosine_layer_0", 0.5, 5, 0.1), ("qq", "fertility", 4.0, 1, None), ("qx", "fertility", 4.0, 1, 0.1),
         ]
     ]  # fmt: skip
+    same = {"portion": "representations", "metric": "fertility", "main": False}
     assert by_script(rows) == [
-        {"script": "Cyrillic", "languages": ["ru"], "metric": "fertility", "value": 3.0, "n": 5},
-        {"script": "Latin", "languages": ["de", "sw"], "metric": "fertility", "value": 1.5, "n": 40},
-        {"script": "unknown", "languages": ["qq"], "metric": "fertility", "value": 4.0, "n": 1},
+        {"language": "script:Cyrillic", "value": 3.0, "n": 5, "stderr": pytest.approx(0.1), **same},
+        {"language": "script:Latin", "value": 1.5, "n": 40, "stderr": pytest.approx(0.25), **same},
+        {"language": "script:unknown", "value": 4.0, "n": 2, "stderr": None, **same},
     ]
     assert by_script([]) == []
+
+
+def test_scripts_stand_in_the_scores_and_count_as_no_languages(tmp_path, tiny_model):
+    """Of the base model, beside its languages; neither the leaderboard nor the correlation with transfer sees them."""
+    codes = ["de", "fi", "sw", "ru"]
+    tasks = {"mini-tatoeba": load_task("mini-tatoeba", "").model_dump(mode="json")}
+    bench = Bench(Workplace(str(tmp_path), tiny_model, tasks, {"mini-tatoeba": codes}, limit=8))
+    stage = Stage("score", None, ("mini-tatoeba",), ("d",), "tiny", "none", {"measure": "representations"})
+    bench.run(stage)
+    found = bench.store.record(stage.key)["scores"]
+    cut = {row["language"]: row["value"] for row in found if row["metric"] == "fertility"}
+    assert set(cut) == {*codes, "script:Cyrillic", "script:Latin"}
+    assert cut["script:Latin"] == pytest.approx(sum(cut[code] for code in codes[:3]) / 3)
+    assert all(set(row) >= SCORE_KEYS for row in found)
+
+    one = Candidate(Order((("mini-nli",),)), "full", 1e-3)
+    scores = [
+        {"language": code, "portion": "test", "metric": "accuracy", "main": True, "value": place / 9, "n": 9,
+         "stderr": 0.1} for place, code in enumerate(codes)
+    ]  # fmt: skip
+    own = rows_of(one, 0, "mini-xnli", scores)
+    rows = [own + rows_of(one, 0, "mini-tatoeba", kept, stage="none")
+            for kept in (found, [row for row in found if row["language"] in codes])]  # fmt: skip
+    with_scripts, without = map(table, rows)
+    assert len(with_scripts) == len(without) + 2
+    correlations = transfer_correlation(with_scripts)
+    assert set(correlations.languages) == {4}
+    assert correlations.equals(transfer_correlation(without))
+    board = leaderboard(with_scripts, {}, "test")
+    assert board.equals(leaderboard(without, {}, "test"))
 
 
 def test_a_real_tokenizer(tiny_tokenizer):
@@ -128,5 +167,5 @@ def test_published_sentences(data_dir):
     rows = measure(AutoTokenizer.from_pretrained(MICRO), [part(code, own[:300]) for code, (own, _) in texts.items()])
     assert {row["language"] for row in rows} == set(wanted.values())
     assert all(row["value"] >= 1 for row in rows)
-    scripts = {row["script"] for row in by_script(rows)}
-    assert scripts == {LANGUAGES[code].script for code in wanted.values()}
+    scripts = {row["language"] for row in by_script(rows)}
+    assert scripts == {f"script:{LANGUAGES[code].script}" for code in wanted.values()}

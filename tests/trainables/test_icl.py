@@ -17,11 +17,14 @@ from trainables.continuations import generate, logprobs
 from trainables.data import DataSource
 from trainables.decoder import Decoder, Prompt, Texts
 from trainables.errors import Mistake
-from trainables.evaluate import EvaluationSet, in_search_half
+from trainables.evaluate import EvaluationSet, in_search_half, sets_of
 from trainables.examples import Answer, Example
 from trainables.icl import Demonstrations, balanced, choose, evaluate_icl, likelihoods, predict
+from trainables.kinds.base import Feature
+from trainables.kinds.forms import kind_of
 from trainables.kinds.prompted import Prompted, Prompter, figures
-from trainables.tasks import load_task
+from trainables.representations import sentence_vectors
+from trainables.tasks import Retrieval, load_task
 from trainables.templates import IclSettings
 
 FAMILIES = ("xglm", "bloom", "qwen2")
@@ -184,7 +187,7 @@ def test_generated_answers_equal_plain_greedy_decoding(models, folders, data, fa
 
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_padding_changes_nothing_and_the_first_state_is_the_last_tokens(models, family):
+def test_padding_changes_nothing_and_each_state_stands_at_its_own_token(models, family):
     model = models[family]
     short, long = list(range(5, 15)), list(range(20, 50))
     ids = torch.tensor([short + [1] * 20, long])
@@ -195,9 +198,39 @@ def test_padding_changes_nothing_and_the_first_state_is_the_last_tokens(models, 
     )
     assert not model.token_logprobs(ids, mask)[0, 10:].any() and not model.token_logprobs(ids, mask)[:, 0].any()
     states = model.states(ids, mask)
-    torch.testing.assert_close(states[0, 0], model.states(alone, own)[0, -1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(states[0, 1:10], model.states(alone, own)[0, 1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(states[0, :10], model.states(alone, own)[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(states[:, 0], model.states(ids[:, :1], mask[:, :1])[:, 0], atol=1e-5, rtol=0)
     torch.testing.assert_close(model.states(ids, mask, -2), model.all_states(ids, mask)[-2])
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "mining"])
+@pytest.mark.parametrize(("pooling", "layer"), [("mean", -1), ("mean", 1), ("first", -1), ("first", 1)])
+@torch.no_grad()
+def test_a_sentence_is_the_mean_of_all_its_tokens_or_the_last_one(model, kind, pooling, layer):
+    task = load_task("mini-tatoeba", "test").model_copy(
+        update={"kind": kind, "retrieval": Retrieval(layer=layer, pooling=pooling)}
+    )
+    rows = [list(range(5, 15)), list(range(20, 50))]
+    batch = collate("", [Feature(n, row) for n, row in enumerate(rows)], 1, model.device)
+    vectors = kind_of(task, model).predict(
+        task, None, model.states(batch.ids, batch.mask, layer), batch.mask, batch.features
+    )
+    for row, vector in zip(rows, vectors, strict=True):
+        states = model.encoder.base_model(torch.tensor([row]), output_hidden_states=True).hidden_states[layer][0]
+        own = states.mean(0) if pooling == "mean" else states[-1]
+        torch.testing.assert_close(vector, own / own.norm(), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_representations_are_means_of_all_tokens(model, data):
+    task = load_task("mini-tatoeba", "test")
+    examples = data.load(task, "test", ["de"])["de"][:3]
+    (part,) = sets_of(task, {("test", "de"): examples}, model)
+    found = sentence_vectors(model, task, part)
+    for place, feature in enumerate(part.features):
+        out = model.encoder.base_model(torch.tensor([feature.ids]), output_hidden_states=True)
+        own = torch.stack([states[0].mean(0) for states in out.hidden_states])
+        torch.testing.assert_close(found[:, place], own / own.norm(dim=-1, keepdim=True), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -274,6 +307,41 @@ def test_scores_are_sums_or_means_or_calibrated(model, data):
             assert found("token")[place][n] == sums[place][n] / len(prompt.answers[n])
             assert found("byte")[place][n] == sums[place][n] / (len(choice.encode()) + 1)
             assert found("pmi")[place][n] == pytest.approx(sums[place][n] - math.fsum(empty[n]), abs=1e-4)
+
+
+@torch.no_grad()
+def test_the_calibrating_prompt_stands_after_the_demonstrations_of_the_prompt_itself(model, xnli):
+    """Where a long prompt has no room for some, the short one that says nothing leaves them out too."""
+    task, shown, examples = xnli
+    before = [Prompter(task, model.texts, 400).template.demonstration(task, example) for example in shown]
+    whole = Prompter(task, model.texts, 400).prompt(examples[0], before)
+    prompter = Prompter(task, model.texts, len(whole.ids) + max(map(len, whole.answers)) - 5)
+    prompt, empty = prompter.with_empty(examples[0], before)
+    assert whole.dropped == 0 and prompt.dropped > 0
+    assert prompter.prompt(examples[0], before, empty=True).dropped == 0  # it alone would have room for all
+    kept = model.texts.prompt("".join(before[prompt.dropped :]))
+    assert empty.ids[: len(kept) - 2] == prompt.ids[: len(kept) - 2] == kept[:-2]
+    ((own, prior), (found,)) = (
+        [[math.fsum(tokens) for tokens in row] for row in logprobs(model, [prompt, empty])],
+        likelihoods(
+            model, prompter, examples[:1], before, model.texts.prompt("".join(before)), IclSettings(score="pmi")
+        ),
+    )
+    assert found == pytest.approx([a - b for a, b in zip(own, prior, strict=True)], abs=1e-4)
+
+
+def test_both_prompts_lose_what_one_has_no_room_for(model, xnli):
+    """A text may be shorter than what stands for none."""
+    task, shown, examples = xnli
+    before = [Prompter(task, model.texts, 400).template.demonstration(task, example) for example in shown]
+    short = replace(examples[0], text="a", pair="b")
+    whole = Prompter(task, model.texts, 400).prompt(short, before)
+    prompter = Prompter(task, model.texts, len(whole.ids) + max(map(len, whole.answers)))
+    assert prompter.prompt(short, before).dropped == 0
+    assert prompter.prompt(short, before, empty=True).dropped == 1
+    prompt, empty = prompter.with_empty(short, before)
+    kept = model.texts.prompt("".join(before[1:]))
+    assert empty.ids[: len(kept) - 2] == prompt.ids[: len(kept) - 2] == kept[:-2]
 
 
 def test_ties_fail(folders, data):
@@ -420,15 +488,15 @@ def test_the_loss_is_that_of_the_right_answers_tokens(folders, data, name):
     assert not list(head.parameters())
 
 
-@torch.no_grad()
-def test_fine_tuned_labels_are_predicted_by_the_sum_over_their_tokens(model, data):
+def test_a_text_form_is_not_scored_from_states(model, data):
+    """But by `evaluate_icl`, under the rule of the study."""
     task, kind = load_task("mini-xnli", "test"), Prompted()
     examples = data.load(task, "test", ["fr"])["fr"][:10]
     features = kind.encode(task, examples, model.tokenizer, 300)
     batch = collate("x", features, 1, model.device)
-    states = model.states(batch.ids, batch.mask)
-    predicted = kind.predict(task, kind.head(task, model), states, batch.mask, features)
-    assert predicted == predict(model, task, examples, [], IclSettings(score="sum"))
+    with pytest.raises(ValueError, match="not predicted from states"):
+        kind.predict(task, None, model.states(batch.ids, batch.mask), batch.mask, features)
+    predicted = predict(model, task, examples, [], IclSettings())
     result = kind.score(task, examples, features, predicted)
     assert result.items == [float(p == e.label) for p, e in zip(predicted, examples, strict=True)]
     assert result.metrics[0].value == sum(result.items) / 10

@@ -10,15 +10,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
 from trainables.batches import collate, scoring_batches
 from trainables.evaluate import evaluate, in_search_half, sets_of
 from trainables.examples import Answer, Example
 from trainables.fingerprint import MICRO
 from trainables.kinds import KINDS, Feature
-from trainables.kinds.base import IGNORED
+from trainables.kinds.base import IGNORED, TextFrame
 from trainables.kinds.span import Window
 from trainables.mini import generate
 from trainables.models import Encoder
@@ -516,6 +517,68 @@ def test_the_metric_of_a_tagging_task_is_its_main_one(metric, order):
     figures = {figure.metric: figure.value for figure in result.metrics}
     assert list(figures) == order
     assert figures == {"f1": 0.0, "token_accuracy": pytest.approx(2 / 3)}
+
+
+# --- the special tokens round a text ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wordpiece(tmp_path_factory):
+    """BERT's form of tokenizer: texts stand between [CLS] and [SEP], and there is neither `bos` nor `eos`."""
+    file = tmp_path_factory.mktemp("wordpiece") / "vocab.txt"
+    file.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "run", "##s", "-", "a", "."]))
+    return BertTokenizerFast(str(file))
+
+
+@pytest.fixture(scope="module")
+def bytelevel():
+    """Qwen's form of tokenizer: bytes, no unknown token, nothing put round a text."""
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator([text for _, text, _, _ in TEXTS], vocab_size=300, special_tokens=["<end>"])
+    return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, eos_token="<end>", pad_token="<end>")  # noqa: S106
+
+
+def test_tags_stand_in_the_tokenizers_own_frame(pos, wordpiece):
+    example = Example("1", "en", words=("a", "dog", "runs", "."), tags=("DET", "NOUN", "VERB", "PUNCT"))
+    (feature,) = KINDS["tagging"].encode(pos, [example], wordpiece, 96)
+    assert feature.ids == wordpiece("a dog runs .")["input_ids"]
+    assert [place for place, label in enumerate(feature.label) if label != IGNORED] == feature.positions == [1, 2, 3, 5]
+
+
+def test_an_unknown_piece_is_no_blank(pos, wordpiece):
+    """A tokenizer without "▁" gives its unknown token for it, and words begin with that one too."""
+    example = Example("1", "en", words=("Ω-dog", "runs"), tags=("NOUN", "VERB"))
+    (feature,) = KINDS["tagging"].encode(pos, [example], wordpiece, 96)
+    assert feature.ids == wordpiece("Ω-dog runs")["input_ids"]
+    assert feature.positions == [1, 4]
+
+
+@pytest.mark.parametrize("length", [8, 96])
+def test_no_word_stands_first_where_nothing_is_put_before_a_text(pos, bytelevel, length):
+    """Position 0 is where a decoder has the state of the whole sentence: a word there would be read from it."""
+    assert bytelevel("dog")["input_ids"] == bytelevel("dog", add_special_tokens=False)["input_ids"]
+    end = bytelevel.eos_token_id
+    assert TextFrame.of(bytelevel) == ([end], [])
+    example = Example("1", "en", words=("", "the", "поезд", "在"), tags=("X", "DET", "NOUN", "ADP"))
+    features = KINDS["tagging"].encode(pos, [example], bytelevel, length)
+    assert all(f.ids[0] == end and 0 not in f.positions and len(f.ids) == len(f.label) <= length for f in features)
+    assert [tag for row in read_off(pos, features) for tag in row] == list(example.tags)
+
+
+@pytest.mark.parametrize("name", ["wordpiece", "bytelevel", "tiny_tokenizer"])
+@pytest.mark.parametrize("case", ["mini-tatoeba", "bucc"])
+def test_sentences_stand_in_the_frame_too(name, case, request):
+    """Also an empty one; one that is too long loses its end as the tokenizer itself cuts it."""
+    tokenizer = request.getfixturevalue(name)
+    task = load_task(case, "--tasks")
+    texts = ["a dog runs .", "", "a dog " * 50]
+    examples = [Example(str(number), "de", text, text, "source") for number, text in enumerate(texts)]
+    rows = [feature.ids for feature in KINDS[task.kind].encode(task, examples, tokenizer, 20)]
+    rows = rows[:: len(rows) // 3]
+    wanted = tokenizer(texts, truncation=True, max_length=20)["input_ids"]
+    assert rows == [([0, *row][:20] if name == "bytelevel" else row) for row in wanted]
+    batch = collate(task.name, [Feature(0, row) for row in rows], tokenizer.pad_token_id, torch.device("cpu"))
+    assert (batch.mask.sum(1) > 0).all()
 
 
 # --- classification ---------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import torch
 from trainables.bench import Bench, Workplace
 from trainables.config import configs_dir, read_yaml
 from trainables.fingerprint import MICRO
-from trainables.mini.grammar import language_codes
 from trainables.methods.settings import MethodSettings, scalars
+from trainables.mini.grammar import language_codes
 from trainables.models import Encoder
 from trainables.stage import Stage
 from trainables.tasks import load_task

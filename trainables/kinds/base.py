@@ -114,6 +114,41 @@ def labels_tensor(features: Sequence[Feature], length: int) -> Tensor:
     return torch.tensor([f.label for f in features])
 
 
+class TextFrame(NamedTuple):
+    """The special tokens around a text."""
+
+    start: list[int]
+    end: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> TextFrame:
+        """Those the tokenizer itself puts round a text (BERT's `[CLS]` and `[SEP]`, XLM-R's `<s>` and `</s>`).
+
+        Where it puts nothing before one (BLOOM, GPT-2, Qwen), the text begins with the token that begins texts or, as
+        in pretraining, ends the one before: the first state of a causal model has seen nothing, and is no word's.
+        """
+        encoded = tokenizer("a")
+        ids, sides = encoded["input_ids"], encoded.sequence_ids(0)
+        own = [at for at, side in enumerate(sides) if side == 0]
+        before = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        first = [number for number in before if number is not None][:1]
+        return cls(ids[: own[0]] or first, ids[own[-1] + 1 :])
+
+    @property
+    def size(self) -> int:
+        """Special tokens a text takes."""
+        return len(self.start) + len(self.end)
+
+
+def text_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Token ids of single texts in their frame, at most `max_length` each; a text that is too long loses its end."""
+    if not texts:
+        return []
+    frame = TextFrame.of(tokenizer)
+    rows = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return [[*frame.start, *row[: max_length - frame.size], *frame.end] for row in rows]
+
+
 class PairFrame(NamedTuple):
     """The special tokens around and between two sequences of a pair."""
 

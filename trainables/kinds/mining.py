@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Result
+from trainables.kinds.base import Feature, Result, text_rows
 from trainables.kinds.retrieval import SentenceVectors
 from trainables.metrics import Measured, ratio_f1
 from trainables.tasks import Task
@@ -42,8 +42,7 @@ class Mining(SentenceVectors):
     ) -> list[Feature]:
         """One feature a sentence."""
         texts = [example.text for example in examples]
-        ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
-        return [Feature(place, row) for place, row in enumerate(ids)]
+        return [Feature(place, row) for place, row in enumerate(text_rows(tokenizer, texts, max_length))]
 
     def unit(self, example: Example) -> str:
         """The source sentence's id: the two sides of a pair stay together."""

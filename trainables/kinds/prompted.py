@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.answers import answer_scores
-from trainables.decoder import Decoder, Prompt, Texts, answer_logprobs
+from trainables.decoder import Decoder, Prompt, Texts
 from trainables.examples import Example
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.metrics import mean_of
@@ -40,8 +39,17 @@ class Prompter:
     def prompt(self, example: Example, before: Sequence[str] = (), *, empty: bool = False) -> Prompt:
         """The prompt after the demonstrations `before`, and its answers; `empty`: with nothing said."""
         answers = [self._answer_ids(text)[: self.longest // 2] for text in self.continuations(example)]
-        room = self.longest - max(map(len, answers))
-        return Prompt(self._fitted(example, before, room, empty=empty), answers)
+        ids, dropped = self._fitted(example, before, self.longest - max(map(len, answers)), empty=empty)
+        return Prompt(ids, answers, dropped)
+
+    def with_empty(self, example: Example, before: Sequence[str]) -> tuple[Prompt, Prompt]:
+        """The prompt, and the one that says nothing, after the same demonstrations: as many as both have room for."""
+        prompt = self.prompt(example, before)
+        empty = self.prompt(example, before[prompt.dropped :], empty=True)
+        if empty.dropped:  # what says nothing may be longer than a short text
+            before = before[prompt.dropped + empty.dropped :]
+            prompt, empty = self.prompt(example, before), self.prompt(example, before, empty=True)
+        return prompt, empty
 
     def _answer_ids(self, text: str) -> list[int]:
         if text not in self._answers:
@@ -50,7 +58,7 @@ class Prompter:
 
     def question(self, example: Example, before: Sequence[str], most: int) -> list[int]:
         """The prompt of an answer that is to be generated, of at most `most` tokens."""
-        return self._fitted(example, before, self.longest - min(most, self.longest // 2))
+        return self._fitted(example, before, self.longest - min(most, self.longest // 2))[0]
 
     def answer(self, said: str, example: Example) -> str:
         """The answer that was said; empty where that is that there is none."""
@@ -59,19 +67,22 @@ class Prompter:
         none = self.template.no_answer(example.lang)
         return "" if said.strip(" .").casefold() == none.strip(" .").casefold() else said
 
-    def _fitted(self, example: Example, before: Sequence[str], room: int, *, empty: bool = False) -> list[int]:
-        """The prompt in `room` tokens: demonstrations are dropped from the first on, then the longest text is cut."""
+    def _fitted(
+        self, example: Example, before: Sequence[str], room: int, *, empty: bool = False
+    ) -> tuple[list[int], int]:
+        """The prompt in `room` tokens, and how many demonstrations were dropped for it: the first ones go, and if that
+        is not enough the longest text is cut."""
         prompt = self.template.prompt(example, example.lang, empty=empty)
         for dropped in range(len(before) + 1):
             ids = self.texts.prompt("".join(before[dropped:]) + prompt)
             if len(ids) <= room:
-                return ids
+                return ids, dropped
         for _ in range(0 if empty else 2):
             long = "pair" if len(example.pair or "") > len(example.text) else "text"
             example, ids = self._cut(example, long, room)
             if len(ids) <= room:
-                return ids
-        return ids[-room:]
+                return ids, len(before)
+        return ids[-room:], len(before)
 
     def _cut(self, example: Example, part: str, room: int) -> tuple[Example, list[int]]:
         """The example with as much of the beginning of one of its texts as fits, and its prompt."""
@@ -150,21 +161,8 @@ class Prompted(Kind):
     def predict(
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
     ) -> list[Any]:
-        """The label or choice with the likeliest answer (the sum over its tokens), None where two are equally likely.
-
-        ValueError for questions: their answers are generated (`icl.evaluate_icl`).
-        """
-        if head is None or task.kind == "span":
-            raise ValueError(f"a {task.kind} task is not predicted from states")
-        starts = [feature.positions[0] for feature in features for _ in feature.rows]
-        answers = [row[feature.positions[0] :] for feature in features for row in feature.rows]
-        sums = iter([math.fsum(values) for values in answer_logprobs(head, states, starts, answers)])
-        found: list[Any] = []
-        for feature in features:
-            scores = [next(sums) for _ in feature.rows]
-            best = scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
-            found.append(task.labels[best] if best is not None and task.kind == "classification" else best)
-        return found
+        """ValueError: a text form is scored by `icl.evaluate_icl`, whether a stage was trained before or not."""
+        raise ValueError(f"a {task.kind} task in text form is not predicted from states")
 
     def score(
         self,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, Result
+from trainables.kinds.base import Feature, Kind, Result, text_rows
 from trainables.metrics import mean_of
 from trainables.models import Encoder, mean_pool
 from trainables.tasks import Task
@@ -45,8 +45,7 @@ class Retrieval(SentenceVectors):
     ) -> list[Feature]:
         """Two features an example: the sentence, then its English translation."""
         texts = [text for example in examples for text in (example.text, example.pair or "")]
-        ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
-        return [Feature(place // 2, row) for place, row in enumerate(ids)]
+        return [Feature(place // 2, row) for place, row in enumerate(text_rows(tokenizer, texts, max_length))]
 
     def score(
         self,

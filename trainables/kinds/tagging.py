@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import IGNORED, Feature, Kind, Result
+from trainables.kinds.base import IGNORED, Feature, Kind, Result, TextFrame
 from trainables.metrics import mean_of, span_f1
 from trainables.models import Encoder
 from trainables.tasks import Task
@@ -25,25 +25,26 @@ class Tagging(Kind):
     ) -> list[Feature]:
         """One feature a sentence, or several where it has more than `max_length` tokens."""
         number = {label: place for place, label in enumerate(task.labels)}
-        blank = tokenizer.convert_tokens_to_ids("▁")
-        start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+        frame, unknown = TextFrame.of(tokenizer), _unknown(tokenizer)
+        blank = tokenizer.convert_tokens_to_ids("▁")  # where there is no such piece, the unknown token or None
+        start, end = len(frame.start), len(frame.end)
         words = [word for example in examples for word in example.words]
         pieces = iter(tokenizer(words, add_special_tokens=False)["input_ids"] if words else [])
         features: list[Feature] = []
         for item, example in enumerate(examples):
-            ids, labels = [start], [IGNORED]
+            ids, labels = [*frame.start], [IGNORED] * start
             positions: list[int] = []
             for tag in example.tags:
-                word = (next(pieces) or [unknown])[: max_length - 2]
-                if len(ids) + len(word) + 1 > max_length:
-                    features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
-                    ids, labels, positions = [start], [IGNORED], []
+                word = (next(pieces) or [unknown])[: max_length - frame.size]
+                if len(ids) + len(word) + end > max_length:
+                    features.append(Feature(item, [*ids, *frame.end], labels + [IGNORED] * end, positions))
+                    ids, labels, positions = [*frame.start], [IGNORED] * start, []
                 # A lone "▁" says no more than that a word begins, and how often it is cut off differs by script.
-                first = int(len(word) > 1 and word[0] == blank)
+                first = int(len(word) > 1 and word[0] == blank != unknown)
                 positions.append(len(ids) + first)
                 ids += word
                 labels += [IGNORED] * first + [number.get(tag, IGNORED)] + [IGNORED] * (len(word) - 1 - first)
-            features.append(Feature(item, [*ids, end], [*labels, IGNORED], positions))
+            features.append(Feature(item, [*ids, *frame.end], labels + [IGNORED] * end, positions))
         return features
 
     def head(self, task: Task, model: Encoder) -> nn.Module:
@@ -85,3 +86,9 @@ class Tagging(Kind):
         token = mean_of("token_accuracy", [value for row in right for value in row])
         figures = [span_f1("f1", gold, tags), token]
         return Result(sorted(figures, key=lambda figure: figure.metric != task.metric), shares)
+
+
+def _unknown(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What stands for a word that the tokenizer drops: its unknown token, or padding where it spells all in bytes."""
+    number = tokenizer.unk_token_id
+    return int(tokenizer.pad_token_id if number is None else number)
