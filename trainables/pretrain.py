@@ -301,25 +301,12 @@ def held_out(
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainables.pretrain", description=__doc__.split("\n\n")[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--suite", choices=["mini"], help="pretrain on the embedded suite's own text")
-    source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
     parser.add_argument("--start-from", type=Path, help="an encoder made by this tool, to go on from")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
     parser.add_argument("--size", choices=SIZES, default="micro")
     parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--batch", type=int, default=64, help="sentence pairs a step")
     parser.add_argument("--max-length", type=int, default=96, help="tokens a pair")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's own)")
-    given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        corpus = MiniCorpus() if given.suite else FolderCorpus(given.data_dir)
-    except Mistake as mistake:
-        parser.exit(2, f"{mistake}\n")
-    say(f"{len(corpus.languages)} languages: {' '.join(corpus.languages)}")
+    given, corpus = read_arguments(parser, arguments)
     figures = pretrain(
         corpus, SIZES[given.size], given.out,
         steps=given.steps, batch=given.batch, max_length=given.max_length, seed=given.seed,
@@ -335,7 +322,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "figures": figures,
         "torch": torch.__version__,
     }
-    (given.out / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    write_record(given.out, record)
+
+
+def read_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, Corpus]:
+    """The arguments of a pretraining tool, those that all have among them, and the corpus that they name."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--suite", choices=["mini"], help="pretrain on the embedded suite's own text")
+    source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's own)")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        corpus: Corpus = MiniCorpus() if given.suite else FolderCorpus(given.data_dir)
+    except Mistake as mistake:
+        parser.exit(2, f"{mistake}\n")
+    say(f"{len(corpus.languages)} languages: {' '.join(corpus.languages)}")
+    return given, corpus
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    """How a model was made, beside it."""
+    (out / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     say(json.dumps(record["figures"]))
 
 

@@ -9,7 +9,6 @@ embeddings of an encoder. In its tokenizer, of the form of the encoder's, a line
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -23,11 +22,10 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, XGLMForCausalLM
 
 from trainables.console import say
-from trainables.corpus import Corpus, FolderCorpus, MiniCorpus
+from trainables.corpus import Corpus
 from trainables.documents import Document, Documents, documents_of
-from trainables.errors import Mistake
 from trainables.new_decoder import SHAPES, Shape, document_tokenizer, new_decoder, take_embeddings
-from trainables.pretrain import SENSE_TEMPERATURE, align_embeddings, build_of
+from trainables.pretrain import SENSE_TEMPERATURE, align_embeddings, build_of, read_arguments, write_record
 
 IGNORED = -100
 
@@ -214,27 +212,14 @@ def held_out(
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainables.pretrain_decoder", description=__doc__.split("\n\n")[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--suite", choices=["mini"], help="pretrain on the embedded suite's own text")
-    source.add_argument("--data-dir", type=Path, help="pretrain on a data folder's training and validation text")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--embeddings", type=Path, help="an encoder, to begin with its word embeddings")
     begin.add_argument("--start-from", type=Path, help="a decoder made by this tool, to go on from")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model and its tokenizer")
     parser.add_argument("--size", choices=SHAPES, default="micro")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=4096, help="tokens a step")
     parser.add_argument("--max-length", type=int, default=224, help="tokens a document")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's own)")
-    given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        corpus = MiniCorpus() if given.suite else FolderCorpus(given.data_dir)
-    except Mistake as mistake:
-        parser.exit(2, f"{mistake}\n")
-    say(f"{len(corpus.languages)} languages: {' '.join(corpus.languages)}")
+    given, corpus = read_arguments(parser, arguments)
     figures = pretrain(
         corpus, SHAPES[given.size], given.out, steps=given.steps, tokens=given.tokens, max_length=given.max_length,
         seed=given.seed, embeddings=given.embeddings, start_from=given.start_from,
@@ -253,8 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "figures": figures,
         "torch": torch.__version__,
     }
-    (given.out / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    say(json.dumps(record["figures"]))
+    write_record(given.out, record)
 
 
 if __name__ == "__main__":

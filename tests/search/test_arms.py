@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import yaml
+from enumerating import enumerated
 
 from search.candidate import Arm, Candidate
 from search.order import Order, OrderSpace
@@ -13,7 +14,6 @@ from search.plan import probes
 from search.settings import Settings, load_settings
 from search.space import Space
 from search.study import Study
-from search.tree import StageTree
 from trainables.errors import Mistake
 from trainables.methods import METHODS
 
@@ -300,14 +300,6 @@ def counting(files, targets, **fields):
         "intermediate": [str(files[name]) for name in "abc"], "targets": [str(files[name]) for name in targets],
         "orders": {"kind": "subsets", "max_length": 2}, **fields,
     }))  # fmt: skip
-
-
-def enumerated(study):
-    tree = StageTree(lambda stage: 1.0, lambda key: False)
-    for candidate in study.space:
-        for seed in range(study.settings.seeds):
-            tree.add(f"{candidate.name} #{seed}", study.stages(candidate, seed))
-    return {"candidates": study.space.size, "stages_naive": tree.naive, "stages_distinct": tree.distinct}
 
 
 MIXTURES = {

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from enumerating import enumerated
 
 from search.candidate import Candidate
 from search.order import Order
 from search.settings import Settings, load_settings
 from search.study import Study
-from search.tree import StageTree
 from trainables.config import configs_dir
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,14 +196,6 @@ class Counting(Study):
     fingerprints = property(lambda self: dict.fromkeys(itertools.product(("train", "score"), "abcdexyz"), "-"))
     model_fingerprint = property(lambda self: "-")
     _check_tasks = lambda self: None  # noqa: E731
-
-
-def enumerated(study):
-    tree = StageTree(lambda stage: 1.0, lambda key: False)
-    for candidate in study.space:
-        for seed in range(study.settings.seeds):
-            tree.add(f"{candidate.name} #{seed}", study.stages(candidate, seed))
-    return {"candidates": study.space.size, "stages_naive": tree.naive, "stages_distinct": tree.distinct}
 
 
 def task_files(folder, names, retrieval="z"):
