@@ -4,102 +4,104 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from itertools import combinations
+from random import Random
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.campaign import make_strategy
 from search.candidate import Candidate
-from search.order import Order
-from search.planner import make_strategy
+from search.stored import stored, stored_before
 from search.study import Study
+from search.study_prices import SECONDS_A_LANGUAGE, SECONDS_A_STEP, StudyPrices
+from search.study_prices import seconds as priced
 from trainables.store import Store
 
-SECONDS_A_STEP, SECONDS_A_LANGUAGE = 0.03, 0.1
-"""The micro encoder's on one core: a guess for all others."""
+REHEARSED = 1000
+"""A strategy is rehearsed up to so many proposals."""
 
 
 def print_plan(study: Study, store: Store, console: Console) -> None:
     """Candidates, stages naive and shared, what the store has, and an estimate of the time."""
-    counts = study.counts()
-    most = study.settings.candidates
-    have = stored(study, store)
-    budgets = ""
-    if study.settings.strategy == "halving":
-        proposed = _halved(study)
-        runs = [study.stages(one, seed) for one in proposed for seed in range(study.settings.seeds)]
-        keys = {stage.key for stages in runs for stage in stages}
-        counts |= {"stages_naive": sum(map(len, runs)), "stages_distinct": len(keys)}
-        have = keys & store.keys()
-        each = sorted(Counter(one.budget for one in proposed).items())
-        budgets = ", ".join(f"{count} at {budget:.2g}" for budget, count in each)
+    settings = study.settings
+    counts, most = study.counts(), settings.candidates
+    have = stored(study, store.keys())
+    whole = settings.strategy == "exhaustive" and not most
+    more: list[tuple[str, str]] = []
     seconds = _seconds(study, counts["stages_distinct"] - len(have))
-    title = Text(f"plan: space {study.settings.space}, suite {study.settings.suite}")
+    if not whole:
+        prices = StudyPrices(study, lambda: stored_before(study, store, remember=False))
+        proposed = rehearsed(study, prices)
+        runs = [study.stages(one, seed) for one in proposed for seed in range(settings.seeds)]
+        stages = {stage.key: stage for run in runs for stage in run}
+        counts |= {"stages_naive": sum(map(len, runs)), "stages_distinct": len(stages)}
+        have = stages.keys() & store.keys()
+        naive = sum(priced(study, stage) for run in runs for stage in run)
+        seconds = sum(priced(study, stage) for key, stage in stages.items() if key not in have)
+        budgets = sorted(Counter(one.budget for one in proposed).items())
+        more = [
+            ("candidates proposed", f"{len({one.at(1) for one in proposed}):,}"),
+            *([("of them at each budget", _listed(budgets))] if len(budgets) > 1 else []),
+            ("price of their stages", f"{seconds:,.0f} s of {naive:,.0f} s, each run alone"),
+        ]
+    title = Text(f"plan: space {settings.space}, suite {settings.suite}, strategy {settings.strategy}")
     grid = Table(title=title, title_justify="left", box=None)
     grid.add_column("what")
     grid.add_column("number", justify="right")
+    about = "" if whole else ", about" if settings.strategy not in CERTAIN else ""
+    bound = "" if settings.orders.kind == "subsets" or not whole else ", at most"
     rows = [
         ("candidates in the space", f"{counts['candidates']:,}"),
-        *([("candidates at most", f"{most:,}")] if most else []),
-        *([("of them at each budget", budgets)] if budgets else []),
-        ("root seeds", str(study.settings.seeds)),
+        *more,
+        ("root seeds", str(settings.seeds)),
         ("targets", ", ".join(f"{name} ({len(codes)} languages)" for name, codes in study.grid.items())),
-        ("stages, each run alone", f"{counts['stages_naive']:,}"),
-        (
-            "stages, shared" if study.settings.orders.kind == "subsets" else "stages, shared, at most",
-            f"{counts['stages_distinct']:,}",
-        ),
+        (f"stages, each run alone{about}", f"{counts['stages_naive']:,}"),
+        (f"stages, shared{bound}{about}", f"{counts['stages_distinct']:,}"),
         ("already in the store", f"{len(have):,}"),
-        ("the whole space with the micro encoder on one worker", f"about {seconds / 3600:,.1f} h"),
+        ("all that with the micro encoder on one worker", f"about {seconds / 3600:,.1f} h"),
     ]
+    if settings.confidence is not None:
+        finals = settings.finals
+        rows.append((
+            f"then {finals.finalists} finalists on fresh roots", f"{finals.least} to {finals.most} roots each"
+        ))  # fmt: skip
     for what, number in rows:
         grid.add_row(what, number)
     console.print(grid)
+    if about:
+        console.print(
+            Text("· what a strategy proposes depends on results: the figures are those of a rehearsal on made-up "
+                 "values", "dim")
+        )  # fmt: skip
 
 
-def _halved(study: Study) -> list[Candidate]:
-    """What halving would propose if all scored alike: how many at each budget does not depend on scores."""
-    strategy = make_strategy(study.settings, study.space)
-    found = []
-    while (candidate := strategy.ask()) is not None:
+CERTAIN = {"exhaustive", "random", "halving"}
+"""Strategies whose number of stages no result changes (of halving: where the store is empty)."""
+
+
+def rehearsed(study: Study, prices: StudyPrices) -> list[Candidate]:
+    """What the strategy would propose if candidates were worth a made-up value: a sum over the order's tasks, the later
+    the more, and a little noise. Its real proposals differ; how many there are and how far they share does less so."""
+    strategy = make_strategy(study.settings, study.space, prices)
+    goals = len(study.settings.goals)
+    found: list[Candidate] = []
+    while len(found) < REHEARSED and (candidate := strategy.ask()) is not None:
         found.append(candidate)
-        strategy.tell(candidate, 0.0)
+        value = _made_up(candidate)
+        strategy.tell(candidate, value if goals == 1 else [value] * goals, study.settings.seeds)
     return found
 
 
-def stored(study: Study, store: Store) -> set[str]:
-    """The study's stages that are in the store: orders are followed only as far as their prefixes are stored."""
-    keys = store.keys()
-    found: set[str] = set()
-    if not keys:
-        return found
-    for arm in study.space.arms:
-        for seed in range(study.settings.seeds):
-            waiting = [Order(())]
-            while waiting:
-                order = waiting.pop()
-                stages = study.stages(Candidate(order, *arm), seed)
-                depth = len(order.groups) if study.carries(arm) else 0
-                trunk = [stage.key for stage in stages if stage.kind == "train"][:depth]
-                if trunk and trunk[-1] not in keys:
-                    continue
-                found |= keys & set([stage.key for stage in stages] if order in study.space.orders else trunk)
-                waiting += _extensions(study, order) if study.carries(arm) else ()
-    return found
+def _made_up(candidate: Candidate) -> float:
+    value = Random(candidate.name).gauss(0, 0.3)
+    for distance, task in enumerate(reversed(candidate.order.tasks)):
+        value += Random(task).gauss(0, 1) * 0.7**distance
+    return value
 
 
-def _extensions(study: Study, order: Order) -> Iterable[Order]:
-    """The orders with one more group of tasks, as large as the space allows."""
-    most = study.settings.orders.max_length or len(study.intermediate)
-    if len(order.groups) >= most:
-        return
-    rest = [task.name for task in study.intermediate if task.name not in order.tasks]
-    single = study.settings.orders.kind in ("subsets", "permutations")
-    largest = 1 if single else study.settings.orders.max_group or len(rest)
-    for size in range(1, largest + 1):
-        for group in combinations(rest, size):
-            yield Order((*order.groups, group))
+def _listed(budgets: Iterable[tuple[float, int]]) -> str:
+    return ", ".join(f"{count} at {budget:.2g}" for budget, count in budgets)
 
 
 def _seconds(study: Study, stages: int) -> float:

@@ -182,6 +182,8 @@ def to_markdown(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
     head = f"| {' | '.join(_escape(c) for c in columns)} |\n|{'---|' * len(columns)}\n"
     told = about.get("answer") or {}
     answer = f"\n**{_escape(told['question'])}** {_escape(told['sentence'])}\n" if told else ""
+    if about.get("finals"):
+        answer += f"\n**Which is the best?** {_escape(about['finals'])}\n"
     return f"# {_escape(about['title'])}\n\n{head}" + "\n".join(lines) + f"\n\n{notes}\n{answer}"
 
 

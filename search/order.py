@@ -121,6 +121,7 @@ class OrderSpace:
             lengths = self._enumerated_lengths(max_length, singles=baselines)
             self._blocks = {length: _count(len(self.tasks), length, self._widest) for length in lengths}
         self.size: int = sum(self._blocks.values())
+        self._baselines = self._count_baselines()
 
     def __repr__(self) -> str:
         return f"OrderSpace({'+'.join(self.tasks)}, {self.kind}, size={self.size})"
@@ -173,6 +174,9 @@ class OrderSpace:
     @property
     def baselines(self) -> int:
         """How many of the first orders are baselines: the empty order and single tasks."""
+        return self._baselines
+
+    def _count_baselines(self) -> int:
         if self.kind == "explicit":
             return sum(_is_baseline(order) for order in self._orders)
         return (0 in self._blocks) + (len(self.tasks) if 1 in self._blocks else 0)

@@ -6,16 +6,17 @@ The runner takes paths from here and reports each stage's result; the live view 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.campaign import Campaign, Listener
 from search.candidate import Candidate, run_name
-from search.results import SCORE_KEYS, Row, mean_score, model_scores, rows_of, selection_value
-from search.settings import Settings
-from search.space import Space
-from search.strategies import STRATEGIES, Halving, Strategy
+from search.results import SCORE_KEYS, Row, mean_score, model_scores, rows_of
+from search.stored import stored_before
 from search.study import Study
+from search.study_prices import StudyPrices
+from search.study_prices import seconds as guessed
 from search.tree import StageTree
 from trainables.methods import IN_CONTEXT
 from trainables.stage import Stage
@@ -54,55 +55,45 @@ class Done:
     parent_from: str
 
 
-Listener = Callable[[str, Mapping[str, Any]], None]
-
-
-def make_strategy(settings: Settings, space: Space) -> Strategy[Candidate]:
-    """The strategy that the settings name, with its own settings."""
-    if settings.strategy == "halving":
-        return Halving(space, candidates=settings.candidates, **settings.halving.model_dump())
-    return STRATEGIES[settings.strategy](space, seed=0, candidates=settings.candidates)
-
-
 class Planner:
     """The state of a running study."""
 
     def __init__(self, study: Study, store: Store, listener: Listener = lambda event, about: None) -> None:
-        """`listener` hears of `stage`, `run`, `failed` and `retry` as they happen."""
+        """`listener` hears of `stage`, `run`, `failed` and `retry`, and of candidates `proposed` and `told`."""
         self.study, self.store = study, store
         self._listener = listener
-        self.strategy = make_strategy(study.settings, study.space)
+        self.prices = StudyPrices(study, lambda: stored_before(study, store))
+        self.campaign = Campaign(study.settings, study.space, self.prices, listener)
         self._stored = store.keys()
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self.tree = StageTree(self.cost, self._stored.__contains__)
         self.runs: dict[str, Run] = {}
-        self._open: dict[Candidate, set[int]] = {}
-        self._results: dict[Candidate, dict[int, list[Row]]] = defaultdict(dict)
+        self._open: set[str] = set()
         self._means: dict[Candidate, list[float]] = defaultdict(list)  # for the live view, which asks often
-        self.candidates: list[Candidate] = []
+        self._ranks: dict[Candidate, int] = {}  # in the order of proposal
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
         self.done: dict[str, Done] = {}
         self.running: dict[str, str] = {}
         self._attempts: dict[str, int] = defaultdict(int)
-        self._asked = 0
         self.fill()
 
     # --- what to run --------------------------------------------------------------------------------------------------
 
     def fill(self) -> None:
-        """Ask the strategy until enough runs are planned or it has nothing to propose now."""
-        seeds = self.study.settings.seeds
-        while sum(map(len, self._open.values())) + seeds <= max(OPEN_RUNS, seeds):
-            candidate = self.strategy.ask()
-            if candidate is None:
-                return
-            self._add(candidate)
+        """Plan runs until there are enough, or none can be named now."""
+        while len(self._open) < OPEN_RUNS and (run := self.campaign.next()) is not None:
+            self._add(*run)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to run and the strategy proposes no more."""
-        return not self._open and self.strategy.finished
+        """Whether nothing is left to run and nothing more will be proposed."""
+        return not self._open and self.campaign.finished
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All that were proposed, in that order."""
+        return self.campaign.proposed
 
     def take(self) -> list[Stage]:
         """The path one worker should run next; empty when nothing is ready."""
@@ -123,7 +114,7 @@ class Planner:
         seen = self._seconds.get((stage.kind, *stage.tasks))
         if seen:
             return sum(seen) / len(seen)
-        return stage.steps * 0.03 if stage.kind == "train" else 0.1 * len(self.study.grid[stage.tasks[0]])
+        return guessed(self.study, stage)
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
@@ -174,6 +165,7 @@ class Planner:
             self._give_up(key, str(result["error"]))
         else:
             self.lost(key, str(result["error"]))
+        self.fill()
 
     def _give_up(self, key: str, reason: str) -> None:
         label = self.stages[key][1]
@@ -183,33 +175,27 @@ class Planner:
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    def _add(self, candidate: Candidate) -> None:
-        seeds = range(self.study.settings.seeds)
-        urgent = self._asked if self._asked < self.study.space.baselines else None
-        self._asked += 1
-        self.candidates.append(candidate)
-        self._open[candidate] = set(seeds)
-        complete = []
-        for seed in seeds:
-            name = run_name(candidate, seed)
-            planned = self.study.planned(candidate, seed)
-            stages = [one.stage for one in planned]
-            own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.after}
-            measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.after]
-            goals = {target: stage.key for target, stage in own.items()}
-            trained = {t: stage.parent for t, stage in own.items() if stage.parent and stage.method not in IN_CONTEXT}
-            self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
-            for stage, label, _ in planned:
-                self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
-            for key in (*goals.values(), *(key for _, key, _ in measures)):
-                if key in self._stored and not (self.store.verify(key) and self._read_scores(key)):
-                    self._discard(key)
-            if self.tree.add(name, stages, urgent):
-                complete.append(name)
-            elif name in self.tree.lost:
-                self._fail_run(name, self.tree.lost[name])
-        for name in complete:
+    def _add(self, candidate: Candidate, seed: int) -> None:
+        rank = self._ranks.setdefault(candidate, len(self._ranks))
+        urgent = rank if rank < self.study.space.baselines else None
+        name = run_name(candidate, seed)
+        self._open.add(name)
+        planned = self.study.planned(candidate, seed)
+        stages = [one.stage for one in planned]
+        own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.after}
+        measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.after]
+        goals = {target: stage.key for target, stage in own.items()}
+        trained = {t: stage.parent for t, stage in own.items() if stage.parent and stage.method not in IN_CONTEXT}
+        self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
+        for stage, label, _ in planned:
+            self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
+        for key in (*goals.values(), *(key for _, key, _ in measures)):
+            if key in self._stored and not (self.store.verify(key) and self._read_scores(key)):
+                self._discard(key)
+        if self.tree.add(name, stages, urgent):
             self._complete(name)
+        elif name in self.tree.lost:
+            self._fail_run(name, self.tree.lost[name])
 
     def _discard(self, key: str) -> None:
         """Take a stage that cannot be read out of the store, so that it is made again."""
@@ -233,7 +219,6 @@ class Planner:
         for task, key, after in run.measures:
             measured = (self.store.record(key) or {}).get("scores", [])
             run.rows += rows_of(run.candidate, run.seed, task, measured, stage=after)
-        self._results[run.candidate][run.seed] = run.rows
         self._means[run.candidate].append(mean_score(run.rows, self.portion))
         self._listener("run", {"name": name, "score": self._means[run.candidate][-1]})
         self._close(run)
@@ -244,16 +229,10 @@ class Planner:
         self._close(self.runs[name])
 
     def _close(self, run: Run) -> None:
-        waiting = self._open.get(run.candidate)
-        if waiting is None:
-            return
-        waiting.discard(run.seed)
-        if waiting:
-            return
-        del self._open[run.candidate]
-        rows = [row for seed_rows in self._results[run.candidate].values() for row in seed_rows]
-        whole = len(self._results[run.candidate]) == self.study.settings.seeds
-        self.strategy.tell(run.candidate, selection_value(rows, self.study.settings.objective) if whole else None)
+        name = run_name(run.candidate, run.seed)
+        if name in self._open:
+            self._open.remove(name)
+            self.campaign.done((run.candidate, run.seed), None if name in self.failed else run.rows)
 
     # --- what others read ---------------------------------------------------------------------------------------------
 
@@ -276,6 +255,12 @@ class Planner:
         """Candidates with at least one complete run: mean zero-shot score and number of roots, best first."""
         table = [(candidate, sum(means) / len(means), len(means)) for candidate, means in self._means.items()]
         return sorted(table, key=lambda entry: -entry[1])
+
+    def to_come(self) -> float:
+        """Estimated seconds of candidates that are still to be proposed: as many as the strategy may ask for, each at
+        the mean price of those so far; 0 where their number is not known."""
+        left, asked = self.campaign.strategy.left or 0, len(self.candidates)
+        return left * (self.tree.seconds + self.tree.remaining_cost()) / asked if asked else 0.0
 
     def cost_summary(self) -> dict[str, int]:
         """Stage counts of the manifest."""

@@ -80,12 +80,12 @@ class View:
         done = tree.distinct - tree.remaining
         best = planner.standings()[:1]
         text = f"{self._elapsed()}  stages {done} of {tree.distinct} ({tree.reused} reused)"
-        text += f", about {self._left(planner)} left"
+        text += f", {self._left(planner)}"
         return text + (f"; best so far {best[0][0].order} {100 * best[0][1]:.1f}" if best else "")
 
     def _picture(self, planner: Planner) -> Group:
         tree = planner.tree
-        left = f"{tree.reused} reused · {self._elapsed()} · about {self._left(planner)} left"
+        left = f"{tree.reused} reused · {self._elapsed()} · {self._left(planner)}"
         self._bar.update(self._stages, total=tree.distinct, completed=tree.distinct - tree.remaining, rest=left)
         running = Table.grid(padding=(0, 2))
         for key, worker in list(planner.running.items())[: 2 * SHOWN]:
@@ -109,7 +109,9 @@ class View:
         return _clock(time.monotonic() - self._start)
 
     def _left(self, planner: Planner) -> str:
-        return _clock(planner.tree.lower_bound(self._workers))
+        planned, to_come = planner.tree.lower_bound(self._workers), planner.to_come() / max(1, self._workers)
+        more = f" + {_clock(to_come)} for candidates to come" if to_come else ""
+        return f"about {_clock(planned)}{more} left"
 
 
 def _clock(seconds: float) -> str:

@@ -22,11 +22,14 @@ from rich.table import Table
 from rich.text import Text
 
 from search.analysis.answers import answer
+from search.analysis.finals import finals_sentence, finals_table
+from search.analysis.pareto import pareto
 from search.analysis.representations import transfer_correlation
 from search.analysis.selection import chosen, settings_table
 from search.candidate import run_name
 from search.describe import about_order, describe
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.prices import Ledger
 from search.results import csv_text, selection_value, table
 from trainables.console import say
 from trainables.errors import Mistake
@@ -107,17 +110,32 @@ class RunFolder:
         itself."""
         settings, scores = self._study.settings, table(planner.rows)
         self._table("scores", scores)
+        own = scores[scores.seed < settings.seeds]  # the finals' fresh roots are apart
         self._table("stages", _stages(planner))
         self._table("candidates", _candidates(planner))
         self._predictions(planner)
         cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
         orders = {str(c.order): about_order(self._study, c.order) for c in planner.candidates}
-        board = leaderboard(compared(settings, scores), cost, planner.portion, orders)
-        about = {**describe(self._study), "answer": self._answer(scores, planner.portion)}
+        board = leaderboard(compared(settings, own), cost, planner.portion, orders)
+        prices = {c.name: Ledger(planner.prices).naive([c]) for c in planner.candidates}
+        self._table("pareto", pareto(own, board, prices))
+        about = {
+            **describe(self._study), "answer": self._answer(own, planner.portion),
+            "finals": self._finals(planner, scores[scores.seed >= settings.seeds]),
+        }  # fmt: skip
         self.write("leaderboard.csv", to_csv(board))
         self.write("leaderboard.json", to_json(board, about))
         self.write("leaderboard.md", to_markdown(board, about))
         return board, about
+
+    def _finals(self, planner: Planner, fresh: pd.DataFrame) -> str:
+        """Which finalist is named, and how surely; the finalists' figures in `finals.csv`."""
+        finals = planner.campaign.finals
+        if finals is None:
+            return ""
+        found = finals_table(finals, fresh, planner.portion)
+        self._table("finals", found)
+        return finals_sentence(finals, found)
 
     def _answer(self, scores: pd.DataFrame, report: str) -> dict[str, str]:
         """The space's question and its answer; the table behind that in `answer.csv`."""
@@ -183,6 +201,8 @@ def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console,
         console.print(Text(f"· {note}", "dim"))
     if about.get("answer"):
         console.print(Text.assemble("\n", (about["answer"]["question"], "bold"), f" {about['answer']['sentence']}"))
+    if about.get("finals"):
+        console.print(Text.assemble("\n", ("Which is the best?", "bold"), f" {about['finals']}"))
 
 
 def show(path: str, console: Console) -> None:
@@ -191,7 +211,7 @@ def show(path: str, console: Console) -> None:
     try:
         content = json.loads(file.read_text("utf-8"))
         board = pd.DataFrame(content["rows"])
-        about = {key: content.get(key, {}) for key in ("title", "notes", "answer")}
+        about = {key: content.get(key, {}) for key in ("title", "notes", "answer", "finals")}
         print_board(board, about, console, most=len(board))
     except (OSError, ValueError, KeyError, TypeError) as error:
         right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
@@ -237,6 +257,7 @@ def _candidates(planner: Planner) -> pd.DataFrame:
     rows = []
     for candidate in planner.candidates:
         names = [run_name(candidate, seed) for seed in range(planner.study.settings.seeds)]
+        names = [name for name in names if name in planner.runs]
         failed = [f"{name}: {planner.failed[name]}" for name in names if name in planner.failed]
         scored = [row for name in names for row in planner.runs[name].rows]
         rows.append({
@@ -244,7 +265,7 @@ def _candidates(planner: Planner) -> pd.DataFrame:
             "learning_rate": candidate.learning_rate, "prompt_length": candidate.prompt_length,
             "budget": candidate.budget, "seeds": sum(bool(planner.runs[name].rows) for name in names),
             "objective": objective, "value": selection_value(scored, objective) if scored else None,
-            "failed": "; ".join(failed) or None,
+            "pruned": candidate in planner.campaign.pruned, "failed": "; ".join(failed) or None,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -12,8 +12,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from search.candidate import Arm
+from search.goals import Goal
+from search.pruning import PruningSettings
 from search.strategies import STRATEGIES
+from search.strategies.evolution import EvolutionSettings
+from search.strategies.gp import GPSettings
 from search.strategies.halving import HalvingSettings
+from search.strategies.plackett_luce import PlackettLuceSettings
+from search.strategies.tpe import TPESettings
 from trainables.config import Config, build, find, place_of, read_yaml
 from trainables.errors import Mistake, nearest
 from trainables.methods import IN_CONTEXT, METHODS
@@ -25,7 +31,7 @@ Nuisance = Literal["learning_rate", "prompt_length"]
 
 LISTS = (
     "intermediate", "targets", "languages", "method", "learning_rate", "learning_rate_factors", "prompt_length",
-    "tuned", "representations",
+    "tuned", "representations", "goals",
 )  # fmt: skip
 """Settings that are lists: a single value stands for a list of one."""
 
@@ -93,6 +99,21 @@ class TrainSettings(Config):
         return self
 
 
+class FinalsSettings(Config):
+    """The finals of a study with `confidence`: the best few again on fresh root seeds."""
+
+    finalists: int = Field(5, ge=1, description="candidates that are run again, by posterior mean")
+    tolerance: float = Field(0.005, ge=0, lt=1, description="what is no worse than the best by more than this will do")
+    least: int = Field(3, ge=2, description="fresh root seeds of every finalist")
+    most: int = Field(20, ge=2, description="fresh root seeds at most")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"least <= most must hold, but got {self.least} and {self.most}")
+        return self
+
+
 class Settings(Config):
     """A study's settings. `space` names where they came from; everything else may stand in a space file."""
 
@@ -128,6 +149,22 @@ class Settings(Config):
     train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
     strategy: str = Field("exhaustive", description="who proposes candidates")
     halving: HalvingSettings = Field(HalvingSettings.model_validate({}), description="of strategy: halving")
+    evolution: EvolutionSettings = Field(EvolutionSettings.model_validate({}), description="of strategy: evolution")
+    plackett_luce: PlackettLuceSettings = Field(
+        PlackettLuceSettings.model_validate({}), description="of strategy: plackett-luce"
+    )
+    gp: GPSettings = Field(GPSettings.model_validate({}), description="of strategy: gp")
+    tpe: TPESettings = Field(TPESettings.model_validate({}), description="of strategy: tpe")
+    goals: list[Goal] = Field(
+        default_factory=lambda: list[Goal](["score"]), min_length=1, description="what a strategy is told to maximise"
+    )
+    pruning: PruningSettings = Field(
+        PruningSettings.model_validate({}), description="whether hopeless candidates get all root seeds"
+    )
+    confidence: float | None = Field(
+        None, gt=0, lt=1, description="run the best few on fresh root seeds until one is named with this probability"
+    )
+    finals: FinalsSettings = Field(FinalsSettings.model_validate({}), description="of confidence")
     representations: list[str] = Field(
         default_factory=list, description="parallel tasks whose translations are compared after every stage"
     )

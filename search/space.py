@@ -19,6 +19,7 @@ class Space:
         self.orders = orders
         self.controls = tuple(controls)
         self.arms = tuple(arms)
+        self._arm_index = {arm: index for index, arm in enumerate(self.arms)}
 
     @property
     def size(self) -> int:
@@ -45,6 +46,22 @@ class Space:
             order, arm = divmod(index, arms)
         return Candidate(self._order(order), *self.arms[arm])
 
+    def index(self, candidate: Candidate) -> int:
+        """The inverse of `self[i]`, at whatever budget. Raises ValueError for a candidate outside the space."""
+        arms, others = len(self.arms), len(self.arms) - 1
+        arm = self._arm_index.get(candidate.arm)
+        if arm is None:
+            raise ValueError(f"candidate {candidate.name} is not in the space")
+        order = self._order_index(candidate.order)
+        if order >= self._plain:
+            return order * arms + arm
+        return order if arm == 0 else self._plain + order * others + arm - 1
+
+    def __contains__(self, candidate: object) -> bool:
+        if not isinstance(candidate, Candidate) or candidate.arm not in self._arm_index:
+            return False
+        return candidate.order in self.orders or candidate.order in self.controls
+
     @property
     def _plain(self) -> int:
         """Orders that are empty, a single task or a control."""
@@ -55,6 +72,13 @@ class Space:
         if 0 <= after < len(self.controls):
             return self.controls[after]
         return self.orders[index if after < 0 else index - len(self.controls)]
+
+    def _order_index(self, order: Order) -> int:
+        """The inverse of `_order`."""
+        if order in self.controls:
+            return self.orders.baselines + self.controls.index(order)
+        index = self.orders.index(order)
+        return index if index < self.orders.baselines else index + len(self.controls)
 
     def __iter__(self) -> Iterator[Candidate]:
         return (self[index] for index in range(self.size))

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from trainables.examples import Split
 
 
+PLACES = {"space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer"}
+"""Settings that say where a study runs and what it is called."""
+
+
 class Study:
     """The resolved study. Making one reads and checks all data; it starts nothing and writes nothing."""
 
@@ -177,6 +181,14 @@ class Study:
             )
             found["score", target.name] = own + borrowed
         return found
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of all that the study's candidates and their values depend on; where it runs is left out."""
+        about = self.settings.model_dump(mode="json", exclude=PLACES)
+        marks = [[*key, value] for key, value in self.fingerprints.items()]
+        text = json.dumps([about, marks, self.model_fingerprint, dict(self.numeric)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     @cached_property
     def rows(self) -> int | None:

@@ -39,14 +39,17 @@ def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console
 def _run(study: Study, store: Store, command: Sequence[str], console: Console) -> int:
     from search.planner import Planner
     from search.progress import View
+    from search.recorder import Recorder
     from search.run_folder import RunFolder
     from search.tensorboard import Writer
 
     started, view, writer = time.time(), View(console), Writer()
+    recorder = Recorder(study.settings, study.space)
 
     def listener(event: str, about: Mapping[str, Any]) -> None:
         view.hear(event, about)
         writer.hear(event, about)
+        recorder.hear(event, about)
 
     planner = Planner(study, store, listener)
     total = planner.tree.distinct
@@ -56,6 +59,7 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
     )
     with _cluster(study, planner, console) as slots:
         folder = RunFolder(study, command, started)
+        recorder.open(folder.path / "study.journal")
         facts: dict[str, Any] = {"slots": slots, "worker_starts": 0}
         try:
             if not planner.finished:
@@ -70,6 +74,7 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
             raise
         finally:
             writer.close()
+            recorder.close()
     return _finish(study, planner, folder, facts, console)
 
 

@@ -136,6 +136,19 @@ class Store:
         for path in sorted(self._fs.glob(f"{escape(self._root)}/attempts/*/*.json")):
             yield str(path).split("/")[-2], json.loads(self._fs.cat_file(path))
 
+    def document(self, name: str) -> Any:
+        """A small JSON document beside the stages; None where there is none that can be read."""
+        try:
+            return json.loads(self._fs.cat_file(f"{self._root}/{name}"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def put_document(self, name: str, content: Any) -> bool:
+        """Store a document unless there is one of this name; True if this call did it."""
+        path, token = f"{self._root}/{name}", f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        return self._create(path, json.dumps(content, ensure_ascii=False, indent=1).encode(), token)
+
     def writable(self) -> None:
         """A Mistake where nothing can be written to the store."""
         probe = f"{self._root}/.probe-{secrets.token_hex(4)}"

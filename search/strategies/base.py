@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from search.prices import Prices
+
+Value = float | Sequence[float]
+"""What a strategy is told of a candidate: one number, or one for each objective; higher is better."""
 
 C = TypeVar("C", bound=Hashable)
 C_co = TypeVar("C_co", bound=Hashable, covariant=True)
@@ -46,11 +51,15 @@ class Strategy(Protocol[C]):
     def finished(self) -> bool:
         """Whether `ask` will never propose again, whatever is told; proposals may still be running."""
 
+    @property
+    def left(self) -> int | None:
+        """How many candidates it may still propose; None where that is not known."""
+
     def ask(self) -> C | None:
         """The next candidate; None if there is none now (results are awaited) or none left (`finished`)."""
 
-    def tell(self, candidate: C, value: float | None) -> None:
-        """A proposed candidate's value, higher is better, None if it failed.
+    def tell(self, candidate: C, value: Value | None, roots: int = 1) -> None:
+        """A proposed candidate's value, the mean of `roots` root seeds; None if it failed.
 
         Raises ValueError for a candidate that was not proposed or was told before.
         """
@@ -66,10 +75,12 @@ class Factory(Protocol):
     """How every strategy is made.
 
     `candidates` limits how many distinct ones are proposed (at whatever budgets), baselines among them; None is the
-    strategy's own number.
+    strategy's own number. `prices` says what stages cost; a strategy that is blind to prices ignores it.
     """
 
-    def __call__(self, space: Space[B], *, seed: int = 0, candidates: int | None = None) -> Strategy[B]:
+    def __call__(
+        self, space: Any, *, seed: int = 0, candidates: int | None = None, prices: Prices | None = None
+    ) -> Strategy[Any]:
         """Raises ValueError for a negative number of candidates."""
 
 
@@ -79,7 +90,9 @@ class Sweep(ABC, Generic[C]):
     It holds what was proposed and not told, never the space.
     """
 
-    def __init__(self, space: Space[C], *, seed: int = 0, candidates: int | None = None) -> None:
+    def __init__(
+        self, space: Space[C], *, seed: int = 0, candidates: int | None = None, prices: Prices | None = None
+    ) -> None:
         if candidates is not None and candidates < 0:
             raise ValueError(f"candidates >= 0 must hold, but got {candidates}")
         self._space, self._seed = space, seed
@@ -92,6 +105,11 @@ class Sweep(ABC, Generic[C]):
         """Whether all candidates have been proposed."""
         return self._proposed >= self._limit
 
+    @property
+    def left(self) -> int:
+        """How many candidates are still to be proposed."""
+        return self._limit - self._proposed
+
     def ask(self) -> C | None:
         """The next candidate of the sequence, None after the last."""
         if self.finished:
@@ -102,7 +120,7 @@ class Sweep(ABC, Generic[C]):
         self._untold[candidate] = index
         return candidate
 
-    def tell(self, candidate: C, value: float | None) -> None:
+    def tell(self, candidate: C, value: Value | None, roots: int = 1) -> None:
         """Take note that a candidate is through. Raises ValueError if it was not proposed, or was told before."""
         if self._untold.pop(candidate, None) is None:
             raise ValueError(f"candidate {candidate} was not proposed, or was told before")

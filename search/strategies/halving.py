@@ -15,7 +15,8 @@ from typing import Any, Generic, Self
 
 from pydantic import Field, model_validator
 
-from search.strategies.base import B, Space
+from search.prices import Prices
+from search.strategies.base import B, Space, Value
 from search.strategies.random_orders import draws
 from trainables.config import Config
 
@@ -50,6 +51,7 @@ class Halving(Generic[B]):
         *,
         seed: int = 0,
         candidates: int | None = None,
+        prices: Prices | None = None,
         eta: int = 3,
         rungs: int = 3,
         brackets: int = 1,
@@ -91,6 +93,10 @@ class Halving(Generic[B]):
         last = len(self._budgets) - 1
         return not self._waiting and all(rung == last for rung, _ in self._running.values())
 
+    @property
+    def left(self) -> None:
+        """Not known: promotions are still to come."""
+
     def ask(self) -> B | None:
         """The next candidate at its budget: those with fewer promotions first, then as they entered."""
         if not self._waiting:
@@ -100,7 +106,7 @@ class Halving(Generic[B]):
         self._running[candidate] = (rung, entry)
         return candidate
 
-    def tell(self, candidate: B, value: float | None) -> None:
+    def tell(self, candidate: B, value: Value | None, roots: int = 1) -> None:
         """Take note of a value (None or nan: failed); the last of a rung promotes the rung's best.
 
         Raises ValueError if the candidate was not proposed at this budget, or was told before.
@@ -108,6 +114,8 @@ class Halving(Generic[B]):
         place = self._running.pop(candidate, None)
         if place is None:
             raise ValueError(f"candidate {candidate} was not proposed, or was told before")
+        if isinstance(value, Sequence):
+            raise TypeError(f"halving promotes by one number, but {len(value)} were told")
         self._note(*place, None if value is None or math.isnan(value) else value)
 
     def state(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from search.prices import Prices
 from search.strategies.base import C, Space, Sweep
 
 
@@ -34,8 +35,10 @@ def draws(size: int, baselines: int, seed: int) -> Iterator[int]:
 class RandomOrders(Sweep[C]):
     """Goes through the space as `draws` has it. A state is small: the draws are made again when it is restored."""
 
-    def __init__(self, space: Space[C], *, seed: int = 0, candidates: int | None = None) -> None:
-        super().__init__(space, seed=seed, candidates=candidates)
+    def __init__(
+        self, space: Space[C], *, seed: int = 0, candidates: int | None = None, prices: Prices | None = None
+    ) -> None:
+        super().__init__(space, seed=seed, candidates=candidates, prices=prices)
         self._rewind()
 
     def _next_index(self) -> int:

@@ -118,7 +118,7 @@ def test_every_run_completes(world, number, seed, strategy):
     assert cost["stages_naive"] == study.counts()["stages_naive"]
     assert cost["stages_reused"] == 0
     assert set(workers.tried.values()) == {1}
-    assert planner.strategy.state()["untold"] == []
+    assert planner.campaign.strategy.state()["untold"] == []
     assert not planner.failed
     assert not planner.running
 
@@ -174,9 +174,9 @@ def test_the_strategy_is_told_what_the_objective_says(world):
         study = study_of(world, objective=objective, store=str(world.folder / objective))
         workers, told = Workers(study), {}
         planner = workers.plan()
-        tell = planner.strategy.tell
-        planner.strategy.tell = lambda candidate, value, tell=tell, told=told: (
-            told.__setitem__(candidate, value), tell(candidate, value))  # fmt: skip
+        tell = planner.campaign.strategy.tell
+        planner.campaign.strategy.tell = lambda candidate, value, roots, tell=tell, told=told: (
+            told.__setitem__(candidate, value), tell(candidate, value, roots))  # fmt: skip
         workers.run(planner)
         assert len(told) == 5
         for candidate, value in told.items():
@@ -197,7 +197,7 @@ def test_a_second_study_on_the_same_store_has_nothing_to_do(study):
     assert second.rows == first.rows
     assert second.cost_summary()["stages_executed"] == 0
     assert second.cost_summary()["stages_reused"] == first.cost_summary()["stages_distinct"]
-    assert second.strategy.state()["untold"] == []
+    assert second.campaign.strategy.state()["untold"] == []
 
 
 @pytest.mark.parametrize("stop", [1, 7, 20])
@@ -287,7 +287,7 @@ def test_a_stage_that_cannot_be_made(study, fatal, attempts, number):
     assert sorted(workers.names("run")) == sorted(set(planner.runs) - set(lost))
     assert {row.candidate for row in planner.rows if row.seed == 0} == {c.name for c in planner.candidates}
     assert not {row.candidate for row in planner.rows if row.seed == 1} & {name[:-3] for name in lost}
-    assert planner.strategy.state()["untold"] == []
+    assert planner.campaign.strategy.state()["untold"] == []
 
 
 def test_a_target_that_cannot_be_scored_fails_its_runs_alone(study):

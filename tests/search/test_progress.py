@@ -23,8 +23,9 @@ def planner_of(order="[red]>mini-nli", running=None, distinct=40, remaining=30):
     stages = {key: (None, f"[bold]{key}[/] | train x #0") for key in running or {}}
     candidate = Candidate(Order((tuple(order.split(">")[:1]), tuple(order.split(">")[1:]))), "full", 1e-3)
     return SimpleNamespace(
-        tree=tree, running=running or {}, stages=stages, varied=False, standings=lambda: [(candidate, 0.654, 2)]
-    )
+        tree=tree, running=running or {}, stages=stages, varied=False, standings=lambda: [(candidate, 0.654, 2)],
+        to_come=lambda: 0.0,
+    )  # fmt: skip
 
 
 def plain():

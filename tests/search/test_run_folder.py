@@ -20,7 +20,8 @@ from trainables.store import Store
 FILES = {
     "manifest.json", "config.yaml", "leaderboard.csv", "leaderboard.md", "leaderboard.json",
     "candidates.parquet", "candidates.csv", "stages.parquet", "stages.csv", "scores.parquet", "scores.csv",
-    "predictions/tags.parquet", "predictions/links.parquet", "answer.csv", "answer.parquet",
+    "predictions/tags.parquet", "predictions/links.parquet", "answer.csv", "answer.parquet", "pareto.csv",
+    "pareto.parquet",
 }  # fmt: skip
 
 

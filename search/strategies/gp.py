@@ -1,0 +1,133 @@
+"""Bayesian optimisation over orders: a Gaussian process says what to expect, prices say what it costs to find out.
+
+The process has a mixture of permutation kernels (`surrogate.kernels`; Deshwal et al., AAAI 2022, arXiv 2112.01049).
+What is proposed promises most for its price: log acquisition − thrift · log price, where the price is that of the
+stages nobody has bought yet. Candidates of a batch are chosen one after another, each as if the former were run with
+the value expected of them and their stages paid for: so the batch shares stages too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from search.candidate import Candidate
+from search.prices import Prices, PriceTable
+from search.space import Space
+from search.strategies.adaptive import Adaptive
+from search.strategies.settings import AdaptiveSettings
+
+if TYPE_CHECKING:
+    from search.surrogate.features import Floats
+    from search.surrogate.model import Belief, Posterior
+    from search.surrogate.pool import Pool
+
+Kernel = Literal["kendall", "position", "spearman", "adjacency"]
+
+
+class GPSettings(AdaptiveSettings):
+    """Of the Gaussian process and of how its proposals are chosen."""
+
+    initial: int = Field(3, ge=0, description="random candidates after the baselines, before the first batch")
+    kernels: list[Kernel] = Field(
+        default_factory=lambda: list[Kernel](["kendall", "position", "spearman", "adjacency"]), min_length=1,
+        description="kernels of orders that are mixed by likelihood",
+    )  # fmt: skip
+    acquisition: Literal["kg", "ei"] = Field("kg", description="knowledge gradient or expected improvement")
+    thrift: float = Field(1.0, ge=0, le=4, description="power of the price: 0 is blind to it, above 1 greedy for cheap")
+
+
+class GP(Adaptive):
+    """Fits the process to all that was told, then proposes a batch. Candidates that failed are not proposed again."""
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int = 0,
+        candidates: int | None = None,
+        prices: Prices | None = None,
+        batch: int = 4,
+        initial: int = 3,
+        kernels: list[str] | None = None,
+        acquisition: str = "kg",
+        thrift: float = 1.0,
+    ) -> None:
+        """Settings are those of `GPSettings`. Raises ValueError as `Adaptive` does."""
+        self._kernels = kernels or ["kendall", "position", "spearman", "adjacency"]
+        self._acquisition, self._thrift = acquisition, thrift
+        super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
+        self._identity |= {"kernels": self._kernels, "acquisition": acquisition, "thrift": thrift}
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._surrogate: Any = None
+        self._memories: Any = None
+        self._whole: Pool | None = None
+        self._table: PriceTable | None = None
+
+    def propose(self, count: int) -> list[Candidate]:
+        """The batch; nothing (so random candidates) before three candidates have values."""
+        told = [(one.candidate, value, one.roots) for one, value in zip(self.history, self.utilities(), strict=True)
+                if value is not None and one.candidate.order in self.space.orders]  # fmt: skip
+        if len(told) < 3:
+            return []
+        from search.surrogate.features import Features
+        from search.surrogate.model import Surrogate
+        from search.surrogate.pool import EXACT, reference, searched, whole
+
+        if self._surrogate is None:
+            self._features = Features(self.space.orders.tasks, self.space.arms)
+            self._surrogate = Surrogate(self._features, reference(self.space, self._features, 400), self._kernels)
+            self._surrogate.restore(self._memories or {})
+            if self.space.size <= EXACT:
+                self._whole = whole(self.space, self._features)
+                self._table = PriceTable(self.ledger, self._whole.candidates)
+        told_candidates, values, roots = zip(*told, strict=True)
+        posterior = self._surrogate.fit(self._features.matrix(told_candidates), values, roots)
+        self._memories = self._surrogate.state()
+        if self._whole is not None and self._table is not None:
+            return self._batch_of(posterior, self._whole, self._table, max(values), max(roots), count)
+
+        def value(pool: Pool) -> Floats:
+            table = PriceTable(self.ledger, pool.candidates)
+            return self._worth(posterior.at(pool.rows), table.marginal(), max(values), max(roots))
+
+        best = sorted(range(len(told)), key=lambda place: -values[place])
+        pool = searched(
+            self.space, self._features, [told_candidates[place] for place in best], value, self.generator("pool")
+        )
+        return self._batch_of(posterior, pool, PriceTable(self.ledger, pool.candidates), max(values), max(roots), count)
+
+    def _batch_of(
+        self, posterior: Posterior, pool: Pool, table: PriceTable, best: float, roots: int, count: int
+    ) -> list[Candidate]:
+        belief = posterior.at(pool.rows)
+        free = np.array([self.is_new(candidate) for candidate in pool.candidates])
+        chosen: list[Candidate] = []
+        bought: list[Candidate] = []
+        while len(chosen) < count and free.any():
+            worth = np.where(free, self._worth(belief, table.marginal(bought), best, roots), -np.inf)
+            place = int(worth.argmax())
+            free[place] = False
+            chosen.append(pool.candidates[place])
+            bought.append(pool.candidates[place])
+            belief.believe(place, roots)
+        return chosen
+
+    def _worth(self, belief: Belief, prices: Floats, best: float, roots: int) -> Floats:
+        from search.surrogate.acquisition import log_expected_improvement, log_knowledge_gradient
+
+        if self._acquisition == "kg":
+            promise = log_knowledge_gradient(belief, roots)
+        else:
+            promise = log_expected_improvement(belief.means, belief.deviations, best)
+        return promise - self._thrift * np.log(prices)
+
+    def _memory(self) -> Any:
+        return self._memories
+
+    def _remember(self, memory: Any) -> None:
+        self._memories = memory
