@@ -22,7 +22,7 @@ def pareto(scores: pd.DataFrame, board: pd.DataFrame, prices: Mapping[str, float
     figures is itself noisy, and favours whom luck favoured.
     """
     if not len(board):
-        return pd.DataFrame(columns=["candidate", *SETTINGS, "score", "worst_language", "cost", "front", "dominated_by"])
+        return pd.DataFrame(columns=["candidate", *SETTINGS, *FIGURES, "front", "dominated_by"])
     about = candidates(scores).reset_index()
     about.index = _keys(about)
     found = about.join(_figures(board), how="inner").reset_index(drop=True)

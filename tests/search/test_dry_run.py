@@ -7,9 +7,9 @@ from rich.console import Console
 
 from search.candidate import Candidate
 from search.dry_run import print_plan
-from search.stored import stored
 from search.order import Order
 from search.settings import load_settings
+from search.stored import stored
 from search.study import Study
 from trainables.store import Store
 

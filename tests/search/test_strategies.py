@@ -17,8 +17,8 @@ from search.space import Space
 from search.strategies import STRATEGIES
 
 
-def space_of(tasks, arms=(Arm("full", 1e-3),), **options):
-    return Space(OrderSpace(tasks, **options), arms)
+def space_of(tasks, **options):
+    return Space(OrderSpace(tasks, **options), [Arm("full", 1e-3)])
 
 
 SPACE = space_of("abcd")  # 65 orders, 5 of them baselines
