@@ -9,11 +9,10 @@ Nothing here depends on which run is done first: batches and rounds are decided 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from search.candidate import Candidate
 from search.goals import told
@@ -125,10 +124,12 @@ class Campaign:
                 if early:
                     self.pruned.add(candidate)
                 self._tell(candidate)
-                cohort.finish(candidate, self.history[candidate].values, early)
+                failed = self.history[candidate].values is None
+                score = None if failed else selection_value(self.told_rows(candidate), self._settings.objective)
+                cohort.finish(candidate, None if early else score)
             self._queue.extend((candidate, cohort.root) for candidate in going)
         if not cohort.open:
-            while len(cohort.open) < COHORT and (entering := self.strategy.ask()) is not None:
+            while cohort.room and (entering := self.strategy.ask()) is not None:
                 self._propose(entering)
                 cohort.enter(entering)
             self._queue.extend((candidate, 0) for candidate in cohort.open)
@@ -157,8 +158,16 @@ class Cohort:
 
         self._settings = settings
         self._pruner = Pruner(settings.pruning)
+        self._full, self._ended = 0, 0  # candidates that ran to their end; all that are through
         self.open: list[Candidate] = []
         self.root = 0
+
+    @property
+    def room(self) -> int:
+        """How many more may enter: first those that must run to their end before any is pruned; then as many as are
+        through, so that the bar rises while barriers stay few."""
+        missing = self._settings.pruning.candidates - self._full
+        return (missing if missing > 0 else min(self._ended, COHORT)) - len(self.open)
 
     def enter(self, candidate: Candidate) -> None:
         """A candidate of a new cohort."""
@@ -192,9 +201,11 @@ class Cohort:
         self.root += 1
         return going, ending
 
-    def finish(self, candidate: Candidate, values: tuple[float, ...] | None, early: bool) -> None:
-        """Tell the pruner what became of a candidate."""
-        self._pruner.finish(candidate, None if early or values is None else values[0])
+    def finish(self, candidate: Candidate, score: float | None) -> None:
+        """Tell the pruner what became of a candidate: its score, whatever the goals; None if failed or pruned."""
+        self._full += score is not None
+        self._ended += 1
+        self._pruner.finish(candidate, score)
 
 
 class Finals:
@@ -207,21 +218,30 @@ class Finals:
         history: Sequence[Told],
         rows: Mapping[Candidate, Mapping[int, list[Row] | None]],
     ) -> None:
+        import numpy as np
+
         from search.best_arm import Finals as Identification
         from search.best_arm import noise_of
         from search.surrogate.recommend import recommended
 
         full = [one for one in history if one.candidate.budget == 1]
-        self.recommended = recommended(space, full, settings.finals.finalists)
-        values = [
-            [_value(found.get(seed), settings.objective) for seed in range(settings.seeds)] for found in rows.values()
-        ]
+        full.sort(key=lambda one: space.index(one.candidate))  # never by arrival: sums of figures differ in last bits
+        failed = {one.candidate for one in full if one.values is None}
+        values = {
+            one.candidate: [_value(rows[one.candidate].get(seed), settings.objective) for seed in range(settings.seeds)]
+            for one in full
+        }
+        known = [_told(candidate, found) for candidate, found in values.items() if candidate not in failed]
+        most = settings.finals.finalists
+        best = recommended(space, known, most + len(failed))
+        self.recommended = [one for one in best if one.candidate not in failed][:most]
         self._first, self._objective = settings.seeds, settings.objective
         self._rule: Identification[Candidate] | None = None
         if self.recommended:
             self._rule = Identification(
                 [one.candidate for one in self.recommended], settings.confidence or 0.95,
-                noise=noise_of(np.array(values, dtype=float)), **settings.finals.model_dump(exclude={"finalists"}),
+                noise=noise_of(np.array(list(values.values()), dtype=float)),
+                **settings.finals.model_dump(exclude={"finalists"}),
             )  # fmt: skip
 
     @property
@@ -244,7 +264,13 @@ class Finals:
         """What a finalist scored at a fresh root."""
         assert self._rule is not None  # noqa: S101
         value = _value(rows, self._objective)
-        self._rule.tell(candidate, seed - self._first, None if np.isnan(value) else value)
+        self._rule.tell(candidate, seed - self._first, None if math.isnan(value) else value)
+
+
+def _told(candidate: Candidate, values: Sequence[float]) -> Told:
+    """The selection score whatever the goals: what the finals are about."""
+    found = [value for value in values if not math.isnan(value)]
+    return Told(candidate, (sum(found) / len(found),) if found else None, max(1, len(found)))
 
 
 def _value(rows: Sequence[Row] | None, objective: str) -> float:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from search.candidate import Arm
 from search.order import Order, OrderSpace
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Domain = Literal["unit"] | range | tuple[str, ...]
 UNIT: Literal["unit"] = "unit"
@@ -79,12 +80,16 @@ class OrderCode(ABC):
         """The inverse of `_rank_values`."""
 
     def _nearest(self, values: Mapping[str, Any]) -> Order:
+        import numpy as np
+
         distances = np.abs(self._listed - self._point(values)).sum(axis=1)
         return self._space[int(distances.argmin())]
 
     @cached_property
     def _listed(self) -> np.ndarray[Any, Any]:
         """The points of all orders of an explicit space, (orders, parameters)."""
+        import numpy as np
+
         return np.array([self._point(self.encode(order)) for order in self._space])
 
     def _point(self, values: Mapping[str, Any]) -> list[float]:

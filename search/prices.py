@@ -7,13 +7,15 @@ what a strategy proposes. A stage that exists, is under way or was proposed befo
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from search.candidate import Arm, Candidate
 from search.order import Groups, Order
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Prices(Protocol):
@@ -61,8 +63,12 @@ class Ledger:
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
         self.spent = 0.0
-        self.prefixes: set[tuple[Hashable, Groups]] = set(prices.stored())
         self._candidates: set[tuple[Arm, Order]] = set()
+
+    @cached_property
+    def prefixes(self) -> set[tuple[Hashable, Groups]]:
+        """Prefixes that need not be paid for, each with its trunk; those stored are asked for at first need."""
+        return set(self.prices.stored())
 
     def marginal(self, candidate: Candidate) -> float:
         """The price of what the candidate needs and nobody has bought; what a bought prefix hangs on is not needed."""
@@ -114,6 +120,8 @@ class PriceTable:
                     depths.append(length)
                 node = self._nodes[key]
             ends.append(node)
+        import numpy as np
+
         self._parents, self._costs, self._ends = np.array(parents), np.array(costs), np.array(ends)
         self._levels = [np.flatnonzero(np.array(depths) == depth) for depth in range(1, max(depths) + 1)]
         self._leaves = np.array([prices.leaf(candidate.arm) for candidate in candidates])
@@ -121,6 +129,8 @@ class PriceTable:
     def marginal(self, besides: Iterable[Candidate] = ()) -> NDArray[np.float64]:
         """(candidates,): prices now, or after buying some `besides`. Candidates that were bought are priced as if only
         their orders' stages had been."""
+        import numpy as np
+
         have = np.zeros(len(self._parents), dtype=bool)
         have[[self._nodes[key] for key in self._ledger.prefixes if key in self._nodes]] = True
         for candidate in besides:

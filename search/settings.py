@@ -410,6 +410,20 @@ def _check_names(settings: Settings, where: Mapping[str, str]) -> None:
         right = nearest(settings.strategy, STRATEGIES)
         place = place_of(where["strategy"], "strategy")
         raise Mistake(f"unknown strategy '{settings.strategy}'", where=place, right=right)
+    _check_goals(settings, where)
+
+
+def _check_goals(settings: Settings, where: Mapping[str, str]) -> None:
+    """A Mistake where what a strategy is to be told cannot be had, or is not for this strategy."""
+    if settings.objective == "en-dev" and "worst_language" in settings.goals:
+        what = "the goal worst_language needs scores of other languages, but under en-dev the search is told of English"
+        right = "--objective target-dev (stamped as oracle selection), or goals: [score, cost]"
+        raise Mistake(what, where=place_of(where["goals"], "goals"), right=right)
+    if settings.strategy == "halving" and (len(settings.goals) > 1 or settings.pruning.pruner != "none"):
+        key, what = ("goals", "several goals") if len(settings.goals) > 1 else ("pruning.pruner", "a pruner besides")
+        place = place_of(where.get(key, where[key.split(".")[0]]), key)
+        raise Mistake(f"halving promotes by one figure and thins out by itself: it takes no {what.removeprefix('a ')}",
+                      where=place, right="another strategy (--strategy gp), or leave it out")  # fmt: skip
 
 
 def _check_rates(settings: Settings, where: Mapping[str, str]) -> None:

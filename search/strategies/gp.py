@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from search.candidate import Candidate
@@ -105,6 +104,8 @@ class GP(Adaptive):
         self, posterior: Posterior, pool: Pool, table: PriceTable, best: float, roots: int, count: int
     ) -> list[Candidate]:
         belief = posterior.at(pool.rows)
+        import numpy as np
+
         free = np.array([self.is_new(candidate) for candidate in pool.candidates])
         chosen: list[Candidate] = []
         bought: list[Candidate] = []
@@ -118,6 +119,8 @@ class GP(Adaptive):
         return chosen
 
     def _worth(self, belief: Belief, prices: Floats, best: float, roots: int) -> Floats:
+        import numpy as np
+
         from search.surrogate.acquisition import log_expected_improvement, log_knowledge_gradient
 
         if self._acquisition == "kg":

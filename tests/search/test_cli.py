@@ -23,7 +23,7 @@ CONTRACT = {
     "--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets",
     "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial",
     "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug",
-    "--preset", "--on-bad-row",
+    "--preset", "--on-bad-row", "--confidence",
 }  # fmt: skip
 """DESIGN.md's flags, and two that the tasks brought."""
 

@@ -96,6 +96,31 @@ def _strategy(world):
     return world.study("--strategy", "exaustive")
 
 
+@case("the goal worst_language needs scores of other languages", "--set goals", "--objective target-dev")
+def _goal_without_scores(world):
+    return world.study("--set", "goals=[score,worst_language]")
+
+
+@case("halving promotes by one figure", "several goals", "--set goals", "--strategy gp")
+def _goals_of_halving(world):
+    return world.study("--strategy", "halving", "--set", "goals=[score,cost]")
+
+
+@case("halving promotes by one figure", "pruner besides", "--set pruning.pruner")
+def _pruner_of_halving(world):
+    return world.study("--strategy", "halving", "--set", "pruning.pruner=median")
+
+
+@case("confidence: input should be less than 1", "--confidence")
+def _confidence(world):
+    return world.study("--confidence", "95")
+
+
+@case("least <= most must hold", "--set finals")
+def _finals(world):
+    return world.study("--set", "finals.most=2")
+
+
 @case("no model 'mcro'", "--model", "micro")
 def _model(world):
     return world.study("--model", "mcro")
