@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.gp_ask [--dry]
 
-All 13,700 ordered subsets of 7 tasks, 200 observations to begin with (baselines and random orders; the transfer model of
-strategies/transfer.py with noise), then ten batches, of one candidate and of four. The `ask` that begins a batch fits
-the process anew to all that was told and looks at every candidate; its time is the process's CPU time. One batch before
-the ten is not counted: it makes the features of the whole space. `--dry` prints without appending to RESULTS.md.
+All 13,700 ordered subsets of 7 tasks, 200 observations to begin with (baselines and random orders; values of the
+transfer model in strategies/transfer.py with noise), then ten batches, of one candidate and of four. The `ask` that
+begins a batch fits the process anew to all that was told and looks at every candidate; its time is the process's CPU
+time. One batch before the ten is not counted: it makes the features of the whole space. Memory is the largest the
+process had, with its libraries. `--dry` prints without appending to RESULTS.md.
 """
 
 from __future__ import annotations

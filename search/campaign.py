@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from search.candidate import Candidate
+from search.candidate import Arm, Candidate
 from search.goals import told
 from search.prices import Prices
 from search.results import Row, selection_value
@@ -23,12 +23,24 @@ from search.space import Space
 from search.strategies import STRATEGIES, Strategy
 from search.strategies.adaptive import Told
 from trainables.config import Config
+from trainables.methods import FEW_SHOT
 
 COHORT = 200
 """So many candidates are pruned together at most, root after root."""
 
 Run = tuple[Candidate, int]
 """A candidate and a root seed."""
+
+
+class HasCandidate(Protocol):
+    """Something about a candidate."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """Which."""
+
+
+T = TypeVar("T", bound=HasCandidate)
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 
@@ -37,7 +49,9 @@ def make_strategy(settings: Settings, space: Space, prices: Prices) -> Strategy[
     """The strategy that the settings name, with its own settings."""
     own = getattr(settings, settings.strategy.replace("-", "_"), None)
     options = own.model_dump() if isinstance(own, Config) else {}
-    return STRATEGIES[settings.strategy](space, candidates=settings.candidates, prices=prices, **options)
+    return STRATEGIES[settings.strategy](
+        space, seed=settings.search_seed, candidates=settings.candidates, prices=prices, **options
+    )
 
 
 class Campaign:
@@ -111,7 +125,7 @@ class Campaign:
         if self._pruning is not None and self._pruning.open:
             return
         if self.finals is None:
-            self.finals = Finals(self._settings, self._space, list(self.history.values()), self._rows)
+            self.finals = Finals(self._settings, self._space, self._prices, list(self.history.values()), self._rows)
         self._queue.extend(self.finals.round())
 
     def _refill_cohort(self, cohort: Cohort) -> None:
@@ -215,6 +229,7 @@ class Finals:
         self,
         settings: Settings,
         space: Space,
+        prices: Prices,
         history: Sequence[Told],
         rows: Mapping[Candidate, Mapping[int, list[Row] | None]],
     ) -> None:
@@ -222,25 +237,29 @@ class Finals:
 
         from search.best_arm import Finals as Identification
         from search.best_arm import noise_of
-        from search.surrogate.recommend import recommended
+        from search.surrogate.recommend import Recommended, recommended
 
         full = [one for one in history if one.candidate.budget == 1]
         full.sort(key=lambda one: space.index(one.candidate))  # never by arrival: sums of figures differ in last bits
-        failed = {one.candidate for one in full if one.values is None}
         values = {
             one.candidate: [_value(rows[one.candidate].get(seed), settings.objective) for seed in range(settings.seeds)]
-            for one in full
+            for one in _different(full, prices)
         }
-        known = [_told(candidate, found) for candidate, found in values.items() if candidate not in failed]
-        most = settings.finals.finalists
-        best = recommended(space, known, most + len(failed))
-        self.recommended = [one for one in best if one.candidate not in failed][:most]
+        known = [_told(candidate, found) for candidate, found in values.items()]
+        failed = {one.candidate.at(1) for one in history if one.values is None}
+        every = recommended(space, known, settings.finals.finalists + len(failed) + len(full))
+        ranked = [*every, *(Recommended(one.candidate.at(1), math.nan, math.nan) for one in _halved(history))]
+        found: dict[Candidate, Recommended] = {}
+        for one in _different(ranked, prices):
+            if one.candidate not in failed:
+                found.setdefault(one.candidate, one)
+        self.recommended = list(found.values())[: settings.finals.finalists]
         self._first, self._objective = settings.seeds, settings.objective
         self._rule: Identification[Candidate] | None = None
         if self.recommended:
             self._rule = Identification(
                 [one.candidate for one in self.recommended], settings.confidence or 0.95,
-                noise=noise_of(np.array(list(values.values()), dtype=float)),
+                seed=settings.search_seed, noise=noise_of(np.array(list(values.values()), dtype=float)),
                 **settings.finals.model_dump(exclude={"finalists"}),
             )  # fmt: skip
 
@@ -265,6 +284,25 @@ class Finals:
         assert self._rule is not None  # noqa: S101
         value = _value(rows, self._objective)
         self._rule.tell(candidate, seed - self._first, None if math.isnan(value) else value)
+
+
+def _different(ones: Iterable[T], prices: Prices) -> Iterator[T]:
+    """Of zero-shot candidates those whose stages differ: an arm that trains no order has one for all orders."""
+    idle: set[Arm] = set()
+    for one in ones:
+        arm = one.candidate.arm
+        if arm.method in FEW_SHOT or arm in idle:
+            continue
+        if prices.trunk(arm) is None:
+            idle.add(arm)
+        yield one
+
+
+def _halved(history: Sequence[Told]) -> list[Told]:
+    """Candidates at less than the full budget, those at larger ones first, then the better."""
+    lesser = [one for one in history if one.candidate.budget < 1 and one.values is not None]
+    return sorted(lesser, key=lambda one: (-one.candidate.budget, [-value for value in one.values or ()],
+                                           one.candidate.name))  # fmt: skip
 
 
 def _told(candidate: Candidate, values: Sequence[float]) -> Told:

@@ -103,7 +103,7 @@ def run_parser() -> Parser:
     what.add_argument("--method", help="tuning methods, separated by commas (full)")
     what.add_argument("--targets", help="target tasks, separated by commas (the suite's)")
     what.add_argument("--languages", help="test languages, separated by commas (those the tasks list)")
-    what.add_argument("--strategy", help="who proposes: exhaustive, random, gp, tpe, … (exhaustive)")
+    what.add_argument("--strategy", help="who proposes candidates: a name of `ls strategies` (exhaustive)")
     what.add_argument("--confidence", type=float, help="name the best few's best on fresh roots, this surely (no)")
     what.add_argument("--candidates", type=_count, help="candidates at most (all; of strategies that learn, 100)")
     what.add_argument("--seeds", type=_count, help="root seeds: independent repetitions of each candidate (2)")

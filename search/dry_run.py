@@ -27,12 +27,14 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     settings = study.settings
     counts, most = study.counts(), settings.candidates
     have = stored(study, store.keys())
-    whole = settings.strategy == "exhaustive" and not most
+    whole = settings.strategy in ("exhaustive", "random") and (most or counts["candidates"]) >= counts["candidates"]
+    cut = False
     more: list[tuple[str, str]] = []
     seconds = _seconds(study, counts["stages_distinct"] - len(have))
     if not whole:
         prices = StudyPrices(study, lambda: stored_before(study, store, remember=False))
         proposed = rehearsed(study, prices)
+        cut = len(proposed) >= REHEARSED
         runs = [study.stages(one, seed) for one in proposed for seed in range(settings.seeds)]
         stages = {stage.key: stage for run in runs for stage in run}
         counts |= {"stages_naive": sum(map(len, runs)), "stages_distinct": len(stages)}
@@ -41,7 +43,7 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
         seconds = sum(priced(study, stage) for key, stage in stages.items() if key not in have)
         budgets = sorted(Counter(one.budget for one in proposed).items())
         more = [
-            ("candidates proposed", f"{len({one.at(1) for one in proposed}):,}"),
+            ("candidates proposed" + (", at least" if cut else ""), f"{len({one.at(1) for one in proposed}):,}"),
             *([("of them at each budget", _listed(budgets))] if len(budgets) > 1 else []),
             ("price of their stages", f"{seconds:,.0f} s of {naive:,.0f} s, each run alone"),
         ]
@@ -59,7 +61,7 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
         (f"stages, each run alone{about}", f"{counts['stages_naive']:,}"),
         (f"stages, shared{bound}{about}", f"{counts['stages_distinct']:,}"),
         ("already in the store", f"{len(have):,}"),
-        ("all that with the micro encoder on one worker", f"about {seconds / 3600:,.1f} h"),
+        ("the stages that are to be run, with the micro encoder on one worker", f"about {seconds / 3600:,.1f} h"),
     ]
     if settings.confidence is not None:
         finals = settings.finals
@@ -69,6 +71,8 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     for what, number in rows:
         grid.add_row(what, number)
     console.print(grid)
+    if cut:
+        console.print(Text(f"· the figures are those of the first {REHEARSED:,} proposals alone", "dim"))
     if about:
         console.print(
             Text("· what a strategy proposes depends on results: the figures are those of a rehearsal on made-up "

@@ -70,6 +70,7 @@ class Planner:
         self.runs: dict[str, Run] = {}
         self._open: set[str] = set()
         self._means: dict[Candidate, list[float]] = defaultdict(list)  # for the live view, which asks often
+        self._worked: set[Candidate] = set()  # not all of their stages were there
         self._ranks: dict[Candidate, int] = {}  # in the order of proposal
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
@@ -194,7 +195,9 @@ class Planner:
                 self._discard(key)
         if self.tree.add(name, stages, urgent):
             self._complete(name)
-        elif name in self.tree.lost:
+            return
+        self._worked.add(candidate)
+        if name in self.tree.lost:
             self._fail_run(name, self.tree.lost[name])
 
     def _discard(self, key: str) -> None:
@@ -219,8 +222,10 @@ class Planner:
         for task, key, after in run.measures:
             measured = (self.store.record(key) or {}).get("scores", [])
             run.rows += rows_of(run.candidate, run.seed, task, measured, stage=after)
-        self._means[run.candidate].append(mean_score(run.rows, self.portion))
-        self._listener("run", {"name": name, "score": self._means[run.candidate][-1]})
+        score = mean_score(run.rows, self.portion)
+        if run.seed < self.study.settings.seeds:  # the finals' fresh roots are apart
+            self._means[run.candidate].append(score)
+        self._listener("run", {"name": name, "score": score})
         self._close(run)
 
     def _fail_run(self, name: str, reason: str) -> None:
@@ -258,9 +263,9 @@ class Planner:
 
     def to_come(self) -> float:
         """Estimated seconds of candidates that are still to be proposed: as many as the strategy may ask for, each at
-        the mean price of those so far; 0 where their number is not known."""
-        left, asked = self.campaign.strategy.left or 0, len(self.candidates)
-        return left * (self.tree.seconds + self.tree.remaining_cost()) / asked if asked else 0.0
+        the mean of those so far that were not in the store already; 0 where their number is not known."""
+        left = self.campaign.strategy.left or 0
+        return left * (self.tree.seconds + self.tree.remaining_cost()) / len(self._worked) if self._worked else 0.0
 
     def cost_summary(self) -> dict[str, int]:
         """Stage counts of the manifest."""

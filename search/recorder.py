@@ -58,16 +58,20 @@ class Recorder:
             journal.end(candidate, about["values"], pruned=about["pruned"], attributes=self._attributes(about["rows"]))
 
     def _attributes(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Roots, and in percent the scores of targets and of languages: those that the search is told are named so."""
-        portion = "dev" if self._settings.objective == "en-dev" else "search"
-        told = {target: round(100 * value, 2) for target, value in target_scores(rows, portion).items()}
-        own = [row for row in rows if row.portion == "test" and row.main and not row.apart]
+        """Roots, and in percent the scores of targets and of languages: those that the search is told are named so, the
+        zero-shot ones are of items that it has not seen."""
+        seen, unseen = ("dev", "test") if self._settings.objective == "en-dev" else ("search", "report")
+        own = [row for row in rows if row.portion == unseen and row.main and not row.apart]
         languages: dict[str, list[float]] = {}
         for row in own:
             languages.setdefault(row.language, []).append(100 * row.value)
         return {
             "roots": len({row.seed for row in rows}),
-            f"{self._settings.objective} by target": told,
-            "zero-shot by target": {t: round(100 * v, 2) for t, v in target_scores(rows, "test").items()},
+            f"{self._settings.objective} by target": _percent(target_scores(rows, seen)),
+            "zero-shot by target": _percent(target_scores(rows, unseen)),
             "zero-shot by language": {code: round(sum(v) / len(v), 2) for code, v in sorted(languages.items())},
         }
+
+
+def _percent(shares: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(100 * share, 2) for name, share in shares.items()}

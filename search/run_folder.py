@@ -117,7 +117,8 @@ class RunFolder:
         cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
         orders = {str(c.order): about_order(self._study, c.order) for c in planner.candidates}
         board = leaderboard(compared(settings, own), cost, planner.portion, orders)
-        prices = {c.name: Ledger(planner.prices).naive([c]) for c in planner.candidates}
+        ledger = Ledger(planner.prices)
+        prices = {c.name: ledger.naive([c]) for c in planner.candidates}
         self._table("pareto", pareto(own, board, prices))
         about = {
             **describe(self._study), "answer": self._answer(own, planner.portion),

@@ -31,7 +31,7 @@ Nuisance = Literal["learning_rate", "prompt_length"]
 
 LISTS = (
     "intermediate", "targets", "languages", "method", "learning_rate", "learning_rate_factors", "prompt_length",
-    "tuned", "representations", "goals",
+    "tuned", "representations", "goals", "first",
 )  # fmt: skip
 """Settings that are lists: a single value stands for a list of one."""
 
@@ -171,6 +171,10 @@ class Settings(Config):
     answer: Literal["orders", "best", "methods", "complexity", "icl"] = Field(
         "orders", description="how the space's question is answered below the leaderboard"
     )
+    first: list[str] = Field(
+        default_factory=list, description="orders that every strategy begins with, after baselines"
+    )
+    search_seed: int = Field(0, ge=0, description="of what a strategy draws; root seeds are other seeds")
     candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
     seeds: int = Field(2, ge=1, description="root seeds: independent repetitions of every candidate")
     objective: Literal["en-dev", "target-dev"] = Field("en-dev", description="what the search is told")
@@ -419,6 +423,13 @@ def _check_goals(settings: Settings, where: Mapping[str, str]) -> None:
         what = "the goal worst_language needs scores of other languages, but under en-dev the search is told of English"
         right = "--objective target-dev (stamped as oracle selection), or goals: [score, cost]"
         raise Mistake(what, where=place_of(where["goals"], "goals"), right=right)
+    pruning = settings.pruning
+    if pruning.pruner != "none" and pruning.roots >= settings.seeds:
+        place = place_of(where.get("pruning.roots", where["pruning"]), "pruning")
+        what = (
+            f"a pruner spares the roots after the first {pruning.roots}, but of root seeds there are {settings.seeds}"
+        )
+        raise Mistake(what, where=place, right="more root seeds (--seeds), or no pruner")
     if settings.strategy == "halving" and (len(settings.goals) > 1 or settings.pruning.pruner != "none"):
         key, what = ("goals", "several goals") if len(settings.goals) > 1 else ("pruning.pruner", "a pruner besides")
         place = place_of(where.get(key, where[key.split(".")[0]]), key)

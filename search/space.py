@@ -11,11 +11,16 @@ from search.order import Order, OrderSpace
 class Space:
     """All candidates of a study, never listed: an index is enough.
 
-    First come the baselines, each with the first arm, then with the other arms, then all other orders with every arm:
-    the order varies slowest, the arms as they are listed.
+    First come the baselines and the orders named to come first, each with the first arm, then with the other arms, then
+    all other orders with every arm: the order varies slowest, the arms as they are listed.
     """
 
-    def __init__(self, orders: OrderSpace, arms: Sequence[Arm], controls: Sequence[Order] = ()) -> None:
+    def __init__(
+        self, orders: OrderSpace, arms: Sequence[Arm], controls: Sequence[Order] = (), first: Sequence[Order] = ()
+    ) -> None:
+        """`first`: orders of `orders`, no baselines, each once."""
+        self._first = tuple(first)
+        self._moved = sorted(orders.index(order) + len(controls) for order in first)  # where they would stand
         self.orders = orders
         self.controls = tuple(controls)
         self.arms = tuple(arms)
@@ -28,8 +33,8 @@ class Space:
 
     @property
     def baselines(self) -> int:
-        """The number of candidates that every strategy begins with: an empty order, a single task or a control, with
-        the first arm."""
+        """The number of candidates that every strategy begins with: an empty order, a single task, a control or what is
+        named to come first, with the first arm."""
         return self._plain if self.arms else 0
 
     def __getitem__(self, index: int) -> Candidate:
@@ -64,21 +69,34 @@ class Space:
 
     @property
     def _plain(self) -> int:
-        """Orders that are empty, a single task or a control."""
-        return self.orders.baselines + len(self.controls)
+        """Orders that come first."""
+        return self.orders.baselines + len(self.controls) + len(self._first)
 
     def _order(self, index: int) -> Order:
-        after = index - self.orders.baselines
+        begin = self.orders.baselines
+        after = index - begin
         if 0 <= after < len(self.controls):
             return self.controls[after]
-        return self.orders[index if after < 0 else index - len(self.controls)]
+        if after < 0:
+            return self.orders[index]
+        if index < self._plain:
+            return self._first[after - len(self.controls)]
+        index -= len(self._first)
+        for moved in self._moved:
+            index += moved <= index
+        return self.orders[index - len(self.controls)]
 
     def _order_index(self, order: Order) -> int:
         """The inverse of `_order`."""
         if order in self.controls:
             return self.orders.baselines + self.controls.index(order)
+        if order in self._first:
+            return self._plain - len(self._first) + self._first.index(order)
         index = self.orders.index(order)
-        return index if index < self.orders.baselines else index + len(self.controls)
+        if index < self.orders.baselines:
+            return index
+        index += len(self.controls)
+        return index + len(self._first) - sum(moved < index for moved in self._moved)
 
     def __iter__(self) -> Iterator[Candidate]:
         return (self[index] for index in range(self.size))

@@ -24,7 +24,7 @@ def stored(study: Study, keys: Collection[str]) -> set[str]:
     for arm in study.space.arms:
         for seed in range(study.settings.seeds):
             for order, trained, rest in _followed(study, keys, arm, seed):
-                stages = [*trained, *rest] if order in study.space.orders else trained
+                stages = [*trained, *rest] if Candidate(order, *arm) in study.space else trained
                 found.update(stage.key for stage in stages if stage.key in keys)
     return found
 
@@ -77,9 +77,15 @@ def _followed(
 
 
 def _extensions(study: Study, order: Order) -> Iterable[Order]:
-    """The orders with one more group of tasks, as large as the space allows."""
+    """With one more group each, those that some order of the space begins with; and the next control."""
+    yield from (control for control in study.space.controls if control.groups[:-1] == order.groups)
+    depth = len(order.groups)
+    if study.space.orders.kind == "explicit":
+        longer = {one.groups[: depth + 1] for one in study.space.orders if len(one) > depth}
+        yield from (Order(groups) for groups in sorted(longer) if groups[:-1] == order.groups)
+        return
     most = study.settings.orders.max_length or len(study.intermediate)
-    if len(order.groups) >= most:
+    if depth >= most or order in study.space.controls:
         return
     rest = [task.name for task in study.intermediate if task.name not in order.tasks]
     single = study.settings.orders.kind in ("subsets", "permutations")

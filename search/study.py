@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from trainables.examples import Split
 
 
-PLACES = {"space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer"}
-"""Settings that say where a study runs and what it is called."""
+PLACES = {
+    "space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer",
+    "candidates", "confidence", "finals",
+}  # fmt: skip
+"""Settings that say where a study runs, what it is called, and when it ends."""
 
 
 class Study:
@@ -49,7 +52,7 @@ class Study:
         self.shams = self._shams(orders)
         self._check_tasks()
         chain = [Order(tuple((task.name,) for task in self.shams[: end + 1])) for end in range(len(self.shams))]
-        self.space = Space(orders, settings.arms, chain)
+        self.space = Space(orders, settings.arms, chain, self._first(orders))
         self.model = model_path(settings.model)
 
     def _task(self, name: str, key: str) -> Task:
@@ -69,6 +72,16 @@ class Study:
             tasks, "explicit" if chosen.kind == "joint" else chosen.kind, max_length=chosen.max_length,
             max_group=chosen.max_group, orders=listed, where=self._place("orders"),
         )  # fmt: skip
+
+    def _first(self, orders: OrderSpace) -> list[Order]:
+        """The orders that strategies begin with: those asked for that are not baselines."""
+        where = self._place("first")
+        found = [Order.parse(text, known=orders.tasks, where=where) for text in self.settings.first]
+        for order in found:
+            if order not in orders:
+                right = "an order of the space (orders.kind, orders.max_length)"
+                raise Mistake(f"order '{order}' is not in the space", where=where, right=right)
+        return [order for order in dict.fromkeys(found) if orders.index(order) >= orders.baselines]
 
     def _shams(self, orders: OrderSpace) -> list[Task]:
         """Tasks with shuffled labels, one for each stage of the longest order: what longer training alone does."""

@@ -52,9 +52,12 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
         recorder.hear(event, about)
 
     planner = Planner(study, store, listener)
-    total = planner.tree.distinct
+    total, left = planner.tree.distinct, planner.campaign.strategy.left
+    several = f"{len(planner.candidates)} candidates"
+    if left:
+        several = f"the first {len(planner.candidates)} of {len(planner.candidates) + left} candidates"
     console.print(
-        f"{len(planner.candidates)} candidates × {study.settings.seeds} roots: {planner.tree.naive} stages alone, "
+        f"{several} × {study.settings.seeds} roots: {planner.tree.naive} stages alone, "
         f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
     )
     with _cluster(study, planner, console) as slots:
@@ -94,6 +97,8 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
 
     status, cost = "done" if planner.finished else "stopped", planner.cost_summary()
     board, about = folder.tables(planner)
+    fresh = sorted({run.seed for run in planner.runs.values()} - set(range(study.settings.seeds)))
+    facts = {**facts, "fresh_roots": fresh, "pruned": sorted(one.name for one in planner.campaign.pruned)}
     folder.manifest(status, cost, {**facts, "candidates": len(planner.candidates), "failed": planner.failed})
     console.print()
     if len(board):

@@ -47,6 +47,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--problem", default="lop,tsp,qap,transfer", help=f"of {', '.join(KINDS)}; several with commas")
     add("--strategies", default="random,optuna-tpe", help="names, with options after colons; several with commas")
     add("--seeds", type=int, default=20, help="how many paired seeds")
+    add("--first-seed", type=int, default=0, help="of seeds that nothing was chosen on")
     add("--evaluations", type=int, default=120, help="how many each strategy makes")
     add("--cost", type=float, help="stop at this stage cost instead")
     add("--at", help="checkpoints of the table (default 30,60,120, or thirds of the cost)")
@@ -72,6 +73,7 @@ def main(words: list[str]) -> None:
     """Play, and show."""
     asked = arguments().parse_args(words)
     last = asked.cost or asked.evaluations
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     checkpoints = _checkpoints(asked.at, last, by_cost=bool(asked.cost))
     marks = tuple(sorted({*checkpoints, *(last * step / CURVE for step in range(1, CURVE + 1))}))
     players = [Player.parse(text, asked.recommend) for text in named(asked.strategies)]
@@ -84,7 +86,7 @@ def main(words: list[str]) -> None:
     rows = play_all(
         [
             Job(spec, player, seed, marks, "cost" if asked.cost else "evaluations", asked.leaf, tuple(common.items()))
-            for spec in specs(asked) for player in players for seed in range(asked.seeds)
+            for spec in specs(asked) for player in players for seed in seeds
         ],
         asked.processes,
     )  # fmt: skip

@@ -56,7 +56,8 @@ def _seconds(stages: pd.DataFrame) -> pd.Series:
     parents = stages.set_index("key").parent.to_dict()
     needed: dict[tuple[str, int], set[str]] = {}
     for stage in stages[stages.kind == "score"].itertuples():
-        found, key = needed.setdefault((stage.label.split(" | ")[0], stage.seed), set()), stage.key
+        order, root = stage.label.split(" | ")[0], int(stage.label.rpartition("#")[2])  # a score stage has no seed
+        found, key = needed.setdefault((order, root), set()), stage.key
         while isinstance(key, str) and key:
             found.add(key)
             key = parents[key]
@@ -69,8 +70,10 @@ def recorded(
 ) -> tuple[Space, Callable[[Order, int], float], Callable[[Order], float]]:
     """The space of the recorded orders, what is told of one, and its regret in points (hundredths).
 
-    Told is the column `told`, the mean of `roots` of the recorded root seeds, drawn by (seed, order, visit). Regret is
-    on the same column, of means of all roots. Raises `Mistake` for a table that is not one.
+    Told is the column `told`, the mean of `roots` of the recorded root seeds. They are drawn by (seed, first group,
+    visit): orders that begin alike and share stages are of the same roots, as in a study, and with five tasks there are
+    hundreds of draws, where one root for all orders would leave three. Regret is on the same column, of means of all
+    roots, those told among them. Raises `Mistake` for a table that is not one.
     """
     rows = _read(table)
     if told not in TOLD:
@@ -84,7 +87,7 @@ def recorded(
 
     def draw(order: Order, visit: int) -> float:
         found = values[order]
-        chosen = random.Random(f"root {seed} {order} {visit}").sample(range(len(found)), roots)
+        chosen = random.Random(f"root {seed} {order.groups[:1]} {visit}").sample(range(len(found)), roots)
         return float(found[chosen].mean())
 
     return Space(_orders(list(values)), [arm]), draw, lambda order: best - means[order]

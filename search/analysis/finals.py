@@ -41,23 +41,32 @@ def finals_table(finals: Finals, scores: pd.DataFrame, portion: str) -> pd.DataF
             "candidate": name, "named": named, "probability": standing.probability if named else math.nan,
             "roots": place.roots, "selection": 100 * place.mean, "selection_half_width": 100 * place.half_width,
             "behind": 100 * place.behind, "chance": place.chance, "score": sum(own) / len(own) if own else math.nan,
-            "score_half_width": half_width(own) if own else None,
+            "score_half_width": half_width(own),
             "expected": 100 * before.mean, "expected_sd": 100 * before.deviation,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _share(probability: float) -> str:
+    """Rounded down: 0.997 is not 1, nor 0.949 what was asked for."""
+    return "over 0.99" if probability > 0.99 else f"{math.floor(100 * probability) / 100:.2f}"
 
 
 def finals_sentence(finals: Finals, table: pd.DataFrame) -> str:
     """Who is named, with what probability, and its score on fresh roots."""
     named = table[table.named.astype(bool)] if len(table) else table
     if not len(named):
-        return "No finalist can be named: fewer than two of them have scores at enough fresh roots."
+        why = "the finals were broken off before all had" if len(table) else "none has"
+        return f"No finalist can be named: {why} scores at enough fresh roots."
     row, rule = named.iloc[0], finals.rule
-    many = f"{len(table)} finalists" if len(table) > 1 else "the only finalist"
-    sure = "" if row.probability >= rule.confidence else f" (asked for: {rule.confidence:g}; the fresh roots are gone)"
+    why = "the fresh roots are gone" if finals.done else "the finals were broken off"
+    sure = "" if row.probability >= rule.confidence else f" (asked for: {rule.confidence:g}; {why})"
     half = "" if pd.isna(row.score_half_width) else f" ± {row.score_half_width:.1f}"
+    how = (
+        f"with probability {_share(row.probability)}{sure} it is within {100 * rule.tolerance:g} points of the best of "
+        f"{len(table)} finalists on the selection score"
+    )
     return (
-        f"{row.candidate} is named: with probability {row.probability:.2f}{sure} it is within "
-        f"{100 * rule.tolerance:g} points of the best of {many} on the selection score. Its zero-shot score at "
-        f"{row.roots} fresh roots: {row.score:.1f}{half}."
+        f"{row.candidate} is named: {how if len(table) > 1 else 'it is the only finalist with scores'}. Its zero-shot "
+        f"score at {row.roots} fresh roots: {row.score:.1f}{half}."
     )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from search.analysis.overall import SETTINGS, candidates
+from trainables.methods import FEW_SHOT
 
 FIGURES = ("score", "worst_language", "robust_score", "cost")
 """What is compared, each where the leaderboard has it; of the cost less is better."""
@@ -17,9 +19,10 @@ def pareto(scores: pd.DataFrame, board: pd.DataFrame, prices: Mapping[str, float
     """The candidates of a leaderboard with their figures, the front first and by score.
 
     `front` says whether no other candidate is at least as good in every figure and better in one; where one is,
-    `dominated_by` names the one of highest score. `prices` are the prices of candidates' own stages, by name. A
-    candidate that lacks a figure is in no front and dominates nobody. Means of the study's roots: a front of noisy
-    figures is itself noisy, and favours whom luck favoured.
+    `dominated_by` names the one of highest score. `prices` are the prices of candidates' own stages, by name. What has
+    no rank (roots or budget are lacking) is left out; few-shot candidates compete among themselves; what lacks a figure
+    is in no front and dominates nobody. Means of the study's roots: a front of noisy figures is itself noisy, and
+    favours whom luck favoured.
     """
     if not len(board):
         return pd.DataFrame(columns=["candidate", *SETTINGS, *FIGURES, "front", "dominated_by"])
@@ -29,17 +32,22 @@ def pareto(scores: pd.DataFrame, board: pd.DataFrame, prices: Mapping[str, float
     found["cost"] = found.candidate.map(prices)
     names = [name for name in FIGURES if name in found and found[name].notna().any()]
     values = found[names].to_numpy(dtype=float) * [-1.0 if name == "cost" else 1.0 for name in names]
-    whole = ~np.isnan(values).any(axis=1)
-    better = (values[:, None] >= values[None]).all(2) & (values[:, None] > values[None]).any(2)
-    better &= whole[:, None] & whole[None]
-    found["front"] = whole & ~better.any(axis=0)
+    whole, apart = ~np.isnan(values).any(axis=1), found.method.isin(FEW_SHOT).to_numpy()
+    # One at a time: all pairs at once would take gigabytes in a large space.
+    better = [whole & whole[place] & _dominates(values, values[place]) & (apart == apart[place])
+              for place in range(len(values))]  # fmt: skip
+    found["front"] = whole & np.array([not mask.any() for mask in better], dtype=bool)
     by_score = found.score.to_numpy(dtype=float)
     found["dominated_by"] = [
-        found.candidate.iloc[int(np.where(column, by_score, -np.inf).argmax())] if column.any() else None
-        for column in better.T
+        found.candidate.iloc[int(np.where(mask, by_score, -np.inf).argmax())] if mask.any() else None for mask in better
     ]
     columns = ["candidate", *SETTINGS, *names, "front", "dominated_by"]
     return found.sort_values(["front", "score"], ascending=False, kind="stable")[columns].reset_index(drop=True)
+
+
+def _dominates(values: NDArray[np.float64], one: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows are at least as good as this one everywhere and better somewhere."""
+    return np.asarray((values >= one).all(axis=1) & (values > one).any(axis=1))
 
 
 def _figures(board: pd.DataFrame) -> pd.DataFrame:
@@ -47,8 +55,7 @@ def _figures(board: pd.DataFrame) -> pd.DataFrame:
     if "robust_score" in board:
         found["robust_score"] = board["robust_score"]
     found.index = _keys(board)
-    whole = board["budget"] == 1
-    return found[whole.to_numpy()]
+    return found[board["rank"].notna().to_numpy()]
 
 
 def _keys(frame: pd.DataFrame) -> pd.Index:

@@ -115,7 +115,7 @@ class Adaptive(ABC):
         """What was proposed in which batches, what was told, and what a subclass remembers."""
         told = [[place, values and list(values), roots] for place, (values, roots) in sorted(self._told.items())]
         return {
-            **self._identity, "proposed": self._proposed, "batches": self._batches, "asked": self._asked,
+            **self._identity, "proposed": list(self._proposed), "batches": list(self._batches), "asked": self._asked,
             "told": told, "memory": self._memory(),
         }  # fmt: skip
 

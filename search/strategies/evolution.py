@@ -40,7 +40,9 @@ class _Individual(NamedTuple):
 
 
 class Evolution(Adaptive):
-    """The last `population` candidates that did not fail, in the order of proposal; a parent is the best of `sample`.
+    """Children of the best among the last candidates, changed a little (regularised evolution).
+
+    The last `population` candidates that did not fail, in the order of proposal; a parent is the best of `sample`.
 
     With probability `crossover` a child has two parents (order crossover, the arm of either), else one; it then differs
     by one move of its order or by its arm. All children of a batch come of the same population.

@@ -6,7 +6,10 @@ from search.strategies.base import C, Sweep
 
 
 class Exhaustive(Sweep[C]):
-    """Goes through the space in order. Nothing is random; `seed` is there because all strategies are made alike."""
+    """The whole space, in its order.
+
+    Nothing is random; `seed` is there because all strategies are made alike.
+    """
 
     def _next_index(self) -> int:
         return self._proposed

@@ -8,7 +8,8 @@ the value expected of them and their stages paid for: so the batch shares stages
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -24,22 +25,29 @@ if TYPE_CHECKING:
     from search.surrogate.pool import Pool
 
 Kernel = Literal["kendall", "position", "spearman", "adjacency"]
+Acquisition = Literal["kg", "ei"]
+
+LEAST = 1e-9
+"""A price below this counts as this: among candidates that cost nothing, the promise still decides."""
 
 
 class GPSettings(AdaptiveSettings):
     """Of the Gaussian process and of how its proposals are chosen."""
 
-    initial: int = Field(3, ge=0, description="random candidates after the baselines, before the first batch")
+    initial: int = Field(0, ge=0, description="random candidates after the baselines, before the first batch")
     kernels: list[Kernel] = Field(
-        default_factory=lambda: list[Kernel](["kendall", "position", "spearman", "adjacency"]), min_length=1,
+        default_factory=lambda: list(get_args(Kernel)), min_length=1,
         description="kernels of orders that are mixed by likelihood",
     )  # fmt: skip
-    acquisition: Literal["kg", "ei"] = Field("kg", description="knowledge gradient or expected improvement")
+    acquisition: Acquisition = Field("kg", description="knowledge gradient or expected improvement")
     thrift: float = Field(1.0, ge=0, le=4, description="power of the price: 0 is blind to it, above 1 greedy for cheap")
 
 
 class GP(Adaptive):
-    """Fits the process to all that was told, then proposes a batch. Candidates that failed are not proposed again."""
+    """What promises most for its price under a Gaussian process over orders.
+
+    It is fitted to all that was told before each batch. Candidates that failed are not proposed again.
+    """
 
     def __init__(
         self,
@@ -49,14 +57,16 @@ class GP(Adaptive):
         candidates: int | None = None,
         prices: Prices | None = None,
         batch: int = 4,
-        initial: int = 3,
-        kernels: list[str] | None = None,
-        acquisition: str = "kg",
+        initial: int = 0,
+        kernels: Sequence[Kernel] = get_args(Kernel),
+        acquisition: Acquisition = "kg",
         thrift: float = 1.0,
     ) -> None:
-        """Settings are those of `GPSettings`. Raises ValueError as `Adaptive` does."""
-        self._kernels = kernels or ["kendall", "position", "spearman", "adjacency"]
-        self._acquisition, self._thrift = acquisition, thrift
+        """Settings are those of `GPSettings`. Raises ValueError for others, and as `Adaptive` does."""
+        known = kernels and set(kernels) <= set(get_args(Kernel)) and acquisition in get_args(Acquisition)
+        if not known or thrift < 0:
+            raise ValueError(f"settings must be known, but got {kernels}, {acquisition} and thrift {thrift}")
+        self._kernels, self._acquisition, self._thrift = list(kernels), acquisition, thrift
         super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
         self._identity |= {"kernels": self._kernels, "acquisition": acquisition, "thrift": thrift}
 
@@ -87,18 +97,16 @@ class GP(Adaptive):
         told_candidates, values, roots = zip(*told, strict=True)
         posterior = self._surrogate.fit(self._features.matrix(told_candidates), values, roots)
         self._memories = self._surrogate.state()
+        best = float(posterior.at(self._features.matrix(told_candidates)).means.max())
         if self._whole is not None and self._table is not None:
-            return self._batch_of(posterior, self._whole, self._table, max(values), max(roots), count)
+            return self._batch_of(posterior, self._whole, self._table, best, max(roots), count)
 
         def value(pool: Pool) -> Floats:
             table = PriceTable(self.ledger, pool.candidates)
-            return self._worth(posterior.at(pool.rows), table.marginal(), max(values), max(roots))
+            return self._worth(posterior.at(pool.rows), table.marginal(), best, max(roots))
 
-        best = sorted(range(len(told)), key=lambda place: -values[place])
-        pool = searched(
-            self.space, self._features, [told_candidates[place] for place in best], value, self.generator("pool")
-        )
-        return self._batch_of(posterior, pool, PriceTable(self.ledger, pool.candidates), max(values), max(roots), count)
+        pool = searched(self.space, self._features, told_candidates, value, self.generator("pool"))
+        return self._batch_of(posterior, pool, PriceTable(self.ledger, pool.candidates), best, max(roots), count)
 
     def _batch_of(
         self, posterior: Posterior, pool: Pool, table: PriceTable, best: float, roots: int, count: int
@@ -108,13 +116,11 @@ class GP(Adaptive):
 
         free = np.array([self.is_new(candidate) for candidate in pool.candidates])
         chosen: list[Candidate] = []
-        bought: list[Candidate] = []
         while len(chosen) < count and free.any():
-            worth = np.where(free, self._worth(belief, table.marginal(bought), best, roots), -np.inf)
+            worth = np.where(free, self._worth(belief, table.marginal(chosen), best, roots), -np.inf)
             place = int(worth.argmax())
             free[place] = False
             chosen.append(pool.candidates[place])
-            bought.append(pool.candidates[place])
             belief.believe(place, roots)
         return chosen
 
@@ -127,7 +133,7 @@ class GP(Adaptive):
             promise = log_knowledge_gradient(belief, roots)
         else:
             promise = log_expected_improvement(belief.means, belief.deviations, best)
-        return promise - self._thrift * np.log(prices)
+        return promise - self._thrift * np.log(np.maximum(prices, LEAST))
 
     def _memory(self) -> Any:
         return self._memories

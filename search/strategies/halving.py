@@ -36,7 +36,9 @@ class HalvingSettings(Config):
 
 
 class Halving(Generic[B]):
-    """`rungs` budgets, each `eta` times the one before, the last 1; the best 1/eta of a rung enter the next.
+    """Many candidates at a small budget, the best of them at ever larger ones (successive halving, Hyperband).
+
+    `rungs` budgets, each `eta` times the one before, the last 1; the best 1/eta of a rung enter the next.
 
     A rung's best are max(1, n // eta) of its n candidates, ties by the order of entry; a failed one is never among
     them. `candidates` limits how many distinct ones enter: all of the space in its order, or as many as random search

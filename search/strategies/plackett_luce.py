@@ -36,7 +36,9 @@ class PlackettLuceSettings(AdaptiveSettings):
 
 
 class PlackettLuce(Adaptive):
-    """REINFORCE on one vector of weights: of tasks, of ending, of joining the last group, and of arms.
+    """Draws from a distribution over orders that moves towards the better ones (Plackett–Luce).
+
+    REINFORCE on one vector of weights: of tasks, of ending, of joining the last group, and of arms.
 
     The whole history is gone through again for each batch, batch after batch, as it was proposed. A candidate counts
     with its standardised rank among all told up to its batch: one that diverged does not drown the others, and one that

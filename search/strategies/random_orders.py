@@ -33,7 +33,10 @@ def draws(size: int, baselines: int, seed: int) -> Iterator[int]:
 
 
 class RandomOrders(Sweep[C]):
-    """Goes through the space as `draws` has it. A state is small: the draws are made again when it is restored."""
+    """Candidates drawn uniformly without replacement.
+
+    A state is small: the draws are made again when it is restored.
+    """
 
     def __init__(
         self, space: Space[C], *, seed: int = 0, candidates: int | None = None, prices: Prices | None = None

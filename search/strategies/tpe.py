@@ -36,7 +36,9 @@ class TPESettings(AdaptiveSettings):
 
 
 class TPE(Adaptive):
-    """Each batch is drawn from a study made anew from the history, so that it depends on nothing else.
+    """What Optuna's tree-structured Parzen estimator draws.
+
+    Each batch is drawn from a study made anew from the history, so that it depends on nothing else.
 
     The estimator soon draws what it knows: it takes the best of many draws, of codes that repeat. After such a draw the
     next one is not the best but any of the density of the good. All that was drawn stays in the study as running, which

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import erfcx, ndtr
 
 from search.surrogate.features import Floats
 
@@ -17,17 +17,18 @@ LEADERS = 80
 
 POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(11)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
+ROOT = np.sqrt(2 * np.pi)
 
 
 def log_expected_improvement(means: Floats, deviations: Floats, best: float) -> Floats:
     """log E[max(0, f − best)] of normal beliefs f, exact far below `best` too (Ament et al., arXiv 2310.20708)."""
     z = (means - best) / deviations
-    density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
-    # log(φ(z) + z Φ(z)) = log φ(z) + log1p(z Φ(z) / φ(z)); for z << 0 the bracket goes to 1 / z².
-    ratio = np.exp(np.minimum(log_ndtr(z) - density, 700))
-    inner = np.log1p(np.maximum(z * ratio, -1 + 1e-12))
-    tail = -2 * np.log(np.maximum(-z, 1.0))
-    found: Floats = np.log(deviations) + density + np.where(z > -20, inner, tail)
+    # E = σ (φ(z) + z Φ(z)) as it stands, or below −1 as σ φ(z) (1 + z Φ(z) / φ(z)), where the bracket goes to 1 / z².
+    above, below, tail = np.maximum(z, -1), np.clip(z, -1e4, -1), np.minimum(z, -1e4)
+    plain = np.log(np.exp(-0.5 * above**2) / ROOT + above * ndtr(above))
+    bracket = 1 + below * np.sqrt(np.pi / 2) * erfcx(-below / np.sqrt(2))
+    scaled = -0.5 * z**2 - np.log(ROOT) + np.where(z > -1e4, np.log(bracket), -2 * np.log(-tail))
+    found: Floats = np.log(deviations) + np.where(z > -1, plain, scaled)
     return found
 
 

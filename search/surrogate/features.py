@@ -71,7 +71,7 @@ class Features:
         position = (left[:, None] == np.arange(-1, count)[None, :]).ravel()
         spearman = np.where(present, (count - left) / max(1, count), 0.0)
         follows = both & (left[:, None] - left[None, :] == 1)
-        adjacency = np.concatenate([follows.ravel(), left == length - 1, left == 0])
+        adjacency = np.concatenate([follows.ravel(), present & (left == length - 1), left == 0])
         return [block.astype(np.float64) for block in (kendall, position, spearman, adjacency)]
 
 

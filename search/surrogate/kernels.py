@@ -54,8 +54,8 @@ class CandidateKernel(gpytorch.kernels.Kernel):  # type: ignore[misc]
             return total
         return self.mixed(self.distances(x1, x2))
 
-    def distances(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """(kernels, rows of x1, rows of x2): all that the kernel needs and no parameter changes, for use again."""
+    def distances(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, ...]:
+        """(rows of x1, rows of x2) of each factor: all that the kernel needs and no parameter changes."""
         found = [_squared(x1[..., b], x2[..., b]) / scale for b, scale in zip(self._blocks, self._scales, strict=True)]
         if self._methods:
             own = slice(self._orders, self._orders + self._methods)
@@ -64,15 +64,15 @@ class CandidateKernel(gpytorch.kernels.Kernel):  # type: ignore[misc]
             (x1[..., column, None] - x2[..., None, :, column]).abs()
             for column in range(self._orders + self._methods, self._width)
         ]
-        return torch.stack(found)
+        return tuple(found)
 
-    def mixed(self, distances: Tensor) -> Tensor:
+    def mixed(self, distances: Sequence[Tensor]) -> Tensor:
         """The kernel's values from `distances`."""
         count = len(self._blocks)
-        weight, scale = self.log_weight.exp(), self.log_scale.exp()
+        scale = self.log_scale.exp()
         total: Tensor = torch.zeros_like(distances[0])
         for block in range(count):
-            total = total + weight[block] * torch.exp(-distances[block] / scale[block])
+            total = total + torch.exp(self.log_weight[block] - distances[block] / scale[block])
         place = count
         if self._methods:
             total = total * torch.exp(-distances[place] / self.log_method.exp())
@@ -85,5 +85,5 @@ class CandidateKernel(gpytorch.kernels.Kernel):  # type: ignore[misc]
 
 def _squared(x1: Tensor, x2: Tensor) -> Tensor:
     """Squared Euclidean distances of rows."""
-    norms = x1.square().sum(-1)[..., :, None] + x2.square().sum(-1)[..., None, :]
-    return (norms - 2 * x1 @ x2.transpose(-1, -2)).clamp_min(0)
+    own, others = x1.square().sum(-1)[..., :, None], x2.square().sum(-1)[..., None, :]
+    return (-2 * x1 @ x2.transpose(-1, -2)).add_(own).add_(others).clamp_min_(0)

@@ -62,7 +62,7 @@ class Surrogate:
         with one_thread():
             x = torch.from_numpy(rows)
             y = torch.tensor(values, dtype=torch.float64)
-            centre, width = float(y.mean()), float(y.std(correction=0)) or 1.0
+            centre, width = float(y.mean()), _spread(y)
             y = (y - centre) / width
             share = 1 / torch.tensor(roots, dtype=torch.float64)
             distances = self.kernel.distances(x, x)
@@ -101,7 +101,7 @@ class Posterior:
     @property
     def noise(self) -> float:
         """The variance of one root seed's value."""
-        return float(self.surrogate.log_noise.exp()) * self.width**2
+        return self.surrogate.log_noise.exp().item() * self.width**2
 
     def at(self, rows: Floats) -> Belief:
         """The belief over these candidates."""
@@ -175,6 +175,12 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _spread(y: Tensor) -> float:
+    """The standard deviation; 1 where the values are equal but for rounding."""
+    width = float(y.std(correction=0))
+    return width if width > 1e-9 * float(y.abs().max()) else 1.0
 
 
 def _mean_distance(rows: Tensor) -> float:

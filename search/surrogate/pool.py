@@ -21,8 +21,8 @@ from search.surrogate.features import Features, Floats
 EXACT = 50_000
 """Up to so many candidates all are looked at."""
 
-RANDOM, KEPT, EXPANDED, ROUNDS = 2000, 20, 6, 12
-"""Of a pool that is searched: random candidates at the start, told ones kept, best ones expanded a round, rounds."""
+RANDOM, EXPANDED, ROUNDS = 2000, 6, 12
+"""Of a pool that is searched: random candidates at the start, best ones expanded a round, rounds."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def searched(
     value: Callable[[Pool], Floats],
     generator: Random,
 ) -> Pool:
-    """A pool around the best by `value`; `told` are candidates to begin with, best first."""
-    chosen: dict[Candidate, None] = dict.fromkeys(told[:KEPT])
+    """A pool around the best by `value`; `told` are candidates to begin with."""
+    chosen: dict[Candidate, None] = dict.fromkeys(told)
     drawn = (space[generator.randrange(space.size)] for _ in range(RANDOM))
     chosen |= dict.fromkeys(one for one in drawn if one.order in space.orders)
     pool = Pool(list(chosen), features.matrix(chosen))

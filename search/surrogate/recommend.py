@@ -52,11 +52,10 @@ def recommended(space: Space, history: Sequence[Told], count: int = 1, exact: in
     def mean(pool: Pool) -> Floats:
         return posterior.at(pool.rows).means
 
-    best = sorted(range(len(told)), key=lambda place: -values[place])
     if space.size <= exact:
         pool = whole(space, features)
     else:
-        pool = searched(space, features, [candidates[place] for place in best], mean, Random("recommend"))
+        pool = searched(space, features, candidates, mean, Random("recommend"))
     belief = posterior.at(pool.rows)
     places = np.argsort(-belief.means, kind="stable")[:count]
     return [

@@ -111,6 +111,16 @@ def _pruner_of_halving(world):
     return world.study("--strategy", "halving", "--set", "pruning.pruner=median")
 
 
+@case("a pruner spares the roots after the first 2", "--set pruning", "more root seeds")
+def _pruner_of_too_few_roots(world):
+    return world.study("--set", "pruning.pruner=wilcoxon", "--set", "pruning.roots=2")
+
+
+@case("Order 'topics>pairs>topic': unknown task 'topic'", "--set first")
+def _first_unknown(world):
+    return world.study("--set", "first=[topics>pairs>topic]")
+
+
 @case("confidence: input should be less than 1", "--confidence")
 def _confidence(world):
     return world.study("--confidence", "95")
