@@ -69,6 +69,7 @@ class Adaptive(ABC):
         self.ledger = Ledger(self._prices)
         self._proposed: list[int] = []  # indices, in the order of proposal
         self._places: dict[int, int] = {}  # of an index among the proposals
+        self._candidates: list[Candidate] = []  # of the proposals
         self._seen: set[Candidate] = set()
         self._asked = 0
         self._running: set[int] = set()  # indices
@@ -98,7 +99,7 @@ class Adaptive(ABC):
         index = self._proposed[self._asked]
         self._asked += 1
         self._running.add(index)
-        return self.space[index]
+        return self._candidates[self._asked - 1]
 
     def tell(self, candidate: Candidate, value: Value | None, roots: int = 1) -> None:
         """Take note of a value (None or nan: failed). Raises ValueError if it was not proposed, or told before."""
@@ -141,7 +142,7 @@ class Adaptive(ABC):
     @property
     def history(self) -> list[Told]:
         """All that was told, in the order of proposal (never of arrival)."""
-        return [Told(self.space[self._proposed[place]], *self._told[place]) for place in sorted(self._told)]
+        return [Told(self._candidates[place], *self._told[place]) for place in sorted(self._told)]
 
     def utilities(self) -> list[float | None]:
         """One number for each of `history`, higher is better, None for a failed one: the value, or with several
@@ -205,6 +206,7 @@ class Adaptive(ABC):
             self._places[index] = len(self._proposed)
             self._proposed.append(index)
             candidate = self.space[index]
+            self._candidates.append(candidate)
             self._seen.add(candidate)
             self.ledger.buy(candidate)
 

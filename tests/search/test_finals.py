@@ -177,3 +177,22 @@ def test_a_finalist_may_be_one_that_never_ran():
     finals = Finals(settings, SPACE, UnitPrices(), history, first)
     assert {one.candidate for one in finals.recommended} == set(SPACE)
     assert Candidate(Order.parse("a"), *ARM) in {candidate for candidate, _ in finals.round()}
+
+
+def test_an_arm_that_trains_no_order_sends_one_finalist():
+    """All of its candidates have the same stages: on the same root they would score the same."""
+    prices = UnitPrices()
+    prices.trunk = lambda arm: None
+    first = {one: {seed: rows(one, seed) for seed in range(2)} for one in SPACE}
+    history = [Told(one, (WORTH[one],), 2) for one in SPACE]
+    finals = Finals(Settings.model_validate({"seeds": 2}), SPACE, prices, history, first)
+    assert len(finals.recommended) == 1
+
+
+def test_without_full_budgets_the_largest_send_their_best():
+    """Halving that was given too few candidates, or whose last ones failed."""
+    history = [Told(one.at(budget), (WORTH[one],), 2) for budget in (1 / 9, 1 / 3) for one in list(SPACE)[:3]]
+    history = [one for one in history if one.candidate.budget < 0.3 or one.candidate.order != SPACE[1].order]
+    first = {one.candidate: {seed: rows(one.candidate.at(1), seed) for seed in range(2)} for one in history}
+    finals = Finals(Settings.model_validate({"seeds": 2}), SPACE, UnitPrices(), history, first)
+    assert [one.candidate for one in finals.recommended] == [SPACE[2], SPACE[0], SPACE[1]]
