@@ -259,7 +259,7 @@ class Finals:
         if self.recommended:
             self._rule = Identification(
                 [one.candidate for one in self.recommended], settings.confidence or 0.95,
-                seed=settings.search_seed, noise=noise_of(np.array(list(values.values()), dtype=float)),
+                seed=settings.search_seed, noise=noise_of(np.reshape(list(values.values()), (-1, settings.seeds))),
                 **settings.finals.model_dump(exclude={"finalists"}),
             )  # fmt: skip
 

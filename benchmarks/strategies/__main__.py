@@ -75,7 +75,8 @@ def main(words: list[str]) -> None:
     last = asked.cost or asked.evaluations
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     checkpoints = _checkpoints(asked.at, last, by_cost=bool(asked.cost))
-    marks = tuple(sorted({*checkpoints, *(last * step / CURVE for step in range(1, CURVE + 1))}))
+    curve = CURVE if asked.out or asked.cost else 0  # a name at each mark is a fit of the process
+    marks = tuple(sorted({*checkpoints, *(last * step / CURVE for step in range(1, curve + 1))}))
     players = [Player.parse(text, asked.recommend) for text in named(asked.strategies)]
     against = asked.against or players[-1].text
     if against not in [player.text for player in players]:
