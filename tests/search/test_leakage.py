@@ -38,7 +38,8 @@ def exchanged(task, examples):
             case "retrieval":
                 found[here] = replace(one, pair=other.pair)
             case "mining":
-                found[here] = replace(one, pair=None)
+                if one.label == "source":  # a target's pair says which half it is of
+                    found[here] = replace(one, pair=None)
             case _:
                 found[here] = replace(one, label=examples[places[0]].label)
     return found
