@@ -107,29 +107,6 @@ class StageTree:
                 self._aim(run, node)
         return self._open[run] == 0
 
-    def price(self, stages: Sequence[Stage]) -> float:
-        """The seconds that adding a run of these stages would add to the work; infinite if it needs a lost stage.
-
-        What is stored, done, running or already planned costs nothing. Raises ValueError as `add` does.
-        """
-        self._check("the priced run", stages)
-        given = {stage.key: stage for stage in stages}
-        seen: set[str] = set()
-        total = 0.0
-        for goal in stages:
-            key: str | None = goal.key if goal.kind == "score" else None
-            while key is not None and key not in seen:
-                seen.add(key)
-                node = self._nodes.get(key)
-                if node is not None and node.status is _Status.LOST:
-                    return math.inf
-                if (node is not None and node.status is not _Status.IDLE) or self._stored(key):
-                    break
-                stage = given[key] if node is None else node.stage
-                total += self._cost(stage)
-                key = stage.parent
-        return total
-
     def reprice(self) -> None:
         """Ask `cost` anew for every stage still to be run, after estimates have moved; O(stages)."""
         for node in reversed(self._by_number):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import optuna
 
 from search.candidate import Candidate
@@ -58,11 +56,3 @@ class OptunaTPE:
             self._study.tell(trial, float(value))
         else:
             raise ValueError("this study has one objective")
-
-    def state(self) -> dict[str, Any]:
-        """Not kept: a study of strategies is played in one go."""
-        raise NotImplementedError
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Not kept."""
-        raise NotImplementedError

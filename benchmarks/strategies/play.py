@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from benchmarks.strategies.problems import Problem
 from search.candidate import Candidate
 from search.prices import Ledger, UnitPrices
 from search.space import Space
 from search.strategies.adaptive import Told
-from search.strategies.base import Strategy
+from search.strategies.base import Value
 from trainables.errors import Mistake
 
 Recommend = Callable[[Space, Sequence[Told]], Candidate]
@@ -55,8 +55,18 @@ def posterior(space: Space, history: Sequence[Told]) -> Candidate:
 RULES: dict[str, Recommend] = {"posterior": posterior, "incumbent": incumbent}
 
 
+class Asked(Protocol):
+    """What is played of a strategy; to save and restore it is nobody's business here."""
+
+    def ask(self) -> Candidate | None:
+        """The next candidate; None if there is none now."""
+
+    def tell(self, candidate: Candidate, value: Value | None, roots: int = 1) -> None:
+        """Its value."""
+
+
 def play(
-    strategy: Strategy[Candidate],
+    strategy: Asked,
     problem: Problem,
     marks: Iterable[float],
     *,

@@ -14,14 +14,13 @@ import pandas as pd
 import yaml
 
 from benchmarks.strategies.baselines import OptunaTPE
-from benchmarks.strategies.play import RULES, By, play
+from benchmarks.strategies.play import RULES, Asked, By, play
 from benchmarks.strategies.problems import Problem, Spec
 from search.prices import UnitPrices
 from search.strategies import STRATEGIES
-from search.strategies.base import Factory, Strategy
 from trainables.errors import Mistake, nearest
 
-PLAYERS: dict[str, Factory] = {**STRATEGIES, "optuna-tpe": OptunaTPE}
+PLAYERS: dict[str, Any] = {**STRATEGIES, "optuna-tpe": OptunaTPE}
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,12 @@ class Player:
                 raise Mistake(f"{name} has no option '{option}'.", where=where, right=nearest(option, known))
         return cls(text, name, tuple((key, yaml.safe_load(value)) for key, value in options.items()), rule)
 
-    def make(self, problem: Problem, seed: int, candidates: int, leaf: float, **common: Any) -> Strategy[Any]:
+    def make(self, problem: Problem, seed: int, candidates: int, leaf: float, **common: Any) -> Asked:
         """The strategy at the start of its search. Of `common` it takes what it knows; its own options come first."""
         known = _options(PLAYERS[self.name])
         options = {**{key: value for key, value in common.items() if key in known}, **dict(self.options)}
         made: Any = PLAYERS[self.name]
-        strategy: Strategy[Any] = made(
-            problem.space, seed=seed, candidates=candidates, prices=UnitPrices(leaf), **options
-        )
+        strategy: Asked = made(problem.space, seed=seed, candidates=candidates, prices=UnitPrices(leaf), **options)
         return strategy
 
 
@@ -105,7 +102,7 @@ def _shown(found: Iterable[list[dict[str, Any]]], total: int) -> Iterator[list[d
         yield rows
 
 
-def _options(factory: Factory) -> list[str]:
+def _options(factory: Any) -> list[str]:
     """The settings of its own that a strategy takes."""
     shared = {"self", "space", "seed", "candidates", "prices"}
     return [name for name in inspect.signature(factory).parameters if name not in shared]

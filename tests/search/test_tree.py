@@ -91,8 +91,6 @@ def test_a_run_is_refused_whole_when_it_makes_no_sense():
         tree.add("b>c", stages_of("b>c")[::-1])
     with pytest.raises(ValueError, match="no score stage"):
         tree.add("b", stages_of("b")[:-1])
-    with pytest.raises(ValueError, match="before its parent"):
-        tree.price(stages_of("b>c")[1:])
     assert counts(tree) == before
     assert tree.add("b", stages_of("b")) is False
 
@@ -219,20 +217,6 @@ def test_repricing_reorders_what_waits():
     assert names(tree.next_path())[0] == "train a"
 
 
-# Price ---------------------------------------------------------------------------------------------------------------
-
-
-def test_price_is_what_is_neither_stored_nor_planned():
-    tree = tree_of("a>b", stored=[train("c"), score("c>d")])
-    assert tree.price(stages_of("a>b")) == 0
-    assert tree.price(stages_of("a>b>e")) == 11
-    assert tree.price(stages_of("c>d")) == 0
-    assert tree.price(stages_of("c>e")) == 11
-    assert tree.price(stages_of("c>d>e")) == 21
-    assert tree.price(stages_of("e>a", ("xnli", "ner"))) == 22
-    assert counts(tree)["distinct"] == 3
-
-
 # Failures and lost workers -------------------------------------------------------------------------------------------
 
 
@@ -247,7 +231,6 @@ def test_a_failure_loses_everything_below_and_nothing_beside():
     assert tree.fail(path[1].key, "again") == []
     tree.release(stage.key for stage in path)
     assert dict(tree.lost) == {"a>b": "out of memory", "a>b>c": "out of memory"}
-    assert tree.price(stages_of("a>b>f")) == math.inf
     complete = []
     while later := tree.next_path():
         complete += finish(tree, later)
@@ -442,10 +425,8 @@ def test_simulated_workers_run_each_needed_stage_once_and_in_order(drawn, worker
     tree = StageTree(random_cost, stored.__contains__)
     complete = []
     for number, (run, stages) in enumerate(found):
-        price, before = tree.price(stages), tree.remaining_cost()
         if tree.add(run, stages, number if number < 2 else None):
             complete.append(run)
-        assert tree.remaining_cost() == before + price
 
     done, claimed, paths, lengths = set(), set(), [], 0.0
     while tree.remaining:
