@@ -104,5 +104,7 @@ def _shown(found: Iterable[list[dict[str, Any]]], total: int) -> Iterator[list[d
 
 def _options(factory: Any) -> list[str]:
     """The settings of its own that a strategy takes."""
+    if hasattr(factory, "Settings"):
+        return list(factory.Settings.model_fields)
     shared = {"self", "space", "seed", "candidates", "prices"}
     return [name for name in inspect.signature(factory).parameters if name not in shared]

@@ -13,13 +13,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from search.candidate import Candidate
 from search.prices import Ledger, Prices, UnitPrices
 from search.space import Space
 from search.strategies.base import Value
 from search.strategies.random_orders import draws
+from search.strategies.settings import AdaptiveSettings
+
+S = TypeVar("S", bound=AdaptiveSettings)
 
 CANDIDATES = 100
 """How many candidates an adaptive strategy proposes when nobody says: where published comparisons end."""
@@ -34,12 +37,15 @@ class Told:
     roots: int = 1
 
 
-class Adaptive(ABC):
+class Adaptive(ABC, Generic[S]):
     """Proposes the baselines and some random candidates, then batch after batch what a subclass makes of the history.
 
     No candidate is proposed twice; where a subclass finds too few new ones, random ones fill the batch. With several
     objectives each batch draws weights and is proposed for their scalarisation (ParEGO; Knowles, IEEE TEC 10(1), 2006).
     """
+
+    Settings: type[S] = AdaptiveSettings  # type: ignore[assignment]
+    """The settings of its own that a strategy takes."""
 
     def __init__(
         self,
@@ -48,20 +54,18 @@ class Adaptive(ABC):
         seed: int = 0,
         candidates: int | None = None,
         prices: Prices | None = None,
-        batch: int = 4,
-        initial: int = 6,
+        **options: Any,
     ) -> None:
-        """`initial` random candidates follow the baselines. Raises ValueError for numbers below 0 or an empty batch."""
+        """`options` are fields of `Settings`. Raises ValueError where they are not, or for candidates < 0."""
         if candidates is not None and candidates < 0:
             raise ValueError(f"candidates >= 0 must hold, but got {candidates}")
-        if batch < 1 or initial < 0:
-            raise ValueError(f"batch >= 1 and initial >= 0 must hold, but got {batch} and {initial}")
+        self.settings = self.Settings(**options)
         self.space, self.seed = space, seed
         self._limit = min(CANDIDATES if candidates is None else candidates, space.size)
-        self._batch, self._initial, self._prices = batch, initial, prices or UnitPrices()
+        self._prices = prices or UnitPrices()
         self._identity: dict[str, Any] = {
             "strategy": type(self).__name__, "size": space.size, "seed": seed, "candidates": self._limit,
-            "batch": batch, "initial": initial,
+            **self.settings.model_dump(mode="json"),
         }  # fmt: skip
         self._begin()
 
@@ -191,11 +195,11 @@ class Adaptive(ABC):
     def _propose_batch(self) -> None:
         self._batches.append(len(self._proposed))
         if not self._proposed:
-            first = min(self._limit, self.space.baselines + self._initial)
+            first = min(self._limit, self.space.baselines + self.settings.initial)
             self._take(islice(draws(self.space.size, self.space.baselines, self.seed), first))
         if self._asked < len(self._proposed):
             return
-        count = min(self._batch, self._limit - len(self._proposed))
+        count = min(self.settings.batch, self._limit - len(self._proposed))
         fresh = (index for index in map(self.space.index, self.propose(count)) if index not in self._places)
         chosen = list(islice(dict.fromkeys(fresh), count))
         self._take(chosen)

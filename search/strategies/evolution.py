@@ -14,8 +14,6 @@ from pydantic import Field
 from search.candidate import Arm, Candidate
 from search.moves import crossover, mutate
 from search.order import Order
-from search.prices import Prices
-from search.space import Space
 from search.strategies.adaptive import Adaptive
 from search.strategies.settings import AdaptiveSettings
 
@@ -39,7 +37,7 @@ class _Individual(NamedTuple):
     candidate: Candidate
 
 
-class Evolution(Adaptive):
+class Evolution(Adaptive[EvolutionSettings]):
     """Children of the best among the last candidates, changed a little (regularised evolution).
 
     The last `population` candidates that did not fail, in the order of proposal; a parent is the best of `sample`.
@@ -48,29 +46,11 @@ class Evolution(Adaptive):
     by one move of its order or by its arm. All children of a batch come of the same population.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        seed: int = 0,
-        candidates: int | None = None,
-        prices: Prices | None = None,
-        batch: int = 4,
-        initial: int = 6,
-        population: int = 30,
-        sample: int = 10,
-        crossover: float = 0.5,
-    ) -> None:
-        """Raises ValueError unless population, sample >= 1 and 0 <= crossover <= 1."""
-        if population < 1 or sample < 1 or not 0 <= crossover <= 1:
-            raise ValueError(
-                f"population, sample >= 1 and 0 <= crossover <= 1 must hold, but got {population=}, {sample=}, "
-                f"{crossover=}"
-            )
-        super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
-        self._identity |= {"population": population, "sample": sample, "crossover": crossover}
-        self._size, self._sample, self._crossover = population, sample, crossover
-        self._arms = _ArmMoves(space.arms)
+    Settings = EvolutionSettings
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._arms = _ArmMoves(self.space.arms)
 
     def propose(self, count: int) -> Iterator[Candidate]:
         """Children that are new."""
@@ -92,11 +72,11 @@ class Evolution(Adaptive):
             for one, utility in told
             if utility is not None and one.candidate.order in self.space.orders
         ]
-        return alive[-self._size :]
+        return alive[-self.settings.population :]
 
     def _child(self, population: list[_Individual], generator: random.Random) -> Candidate | None:
         parent = self._parent(population, generator)
-        if generator.random() >= self._crossover:
+        if generator.random() >= self.settings.crossover:
             return self._mutated(parent.order, parent.arm, generator)
         other = self._parent(population, generator)
         arm = generator.choice((parent.arm, other.arm))
@@ -106,7 +86,7 @@ class Evolution(Adaptive):
         return Candidate(order, *arm)
 
     def _parent(self, population: list[_Individual], generator: random.Random) -> Candidate:
-        drawn = generator.sample(population, min(self._sample, len(population)))
+        drawn = generator.sample(population, min(self.settings.sample, len(population)))
         return max(drawn, key=lambda one: one.utility).candidate
 
     def _mutated(self, order: Order, arm: Arm, generator: random.Random) -> Candidate | None:

@@ -8,14 +8,12 @@ the value expected of them and their stages paid for: so the batch shares stages
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
 from search.candidate import Candidate
-from search.prices import Prices, PriceTable
-from search.space import Space
+from search.prices import PriceTable
 from search.strategies.adaptive import Adaptive
 from search.strategies.settings import AdaptiveSettings
 
@@ -43,32 +41,13 @@ class GPSettings(AdaptiveSettings):
     thrift: float = Field(1.0, ge=0, le=4, description="power of the price: 0 is blind to it, above 1 greedy for cheap")
 
 
-class GP(Adaptive):
+class GP(Adaptive[GPSettings]):
     """What promises most for its price under a Gaussian process over orders.
 
     It is fitted to all that was told before each batch. Candidates that failed are not proposed again.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        seed: int = 0,
-        candidates: int | None = None,
-        prices: Prices | None = None,
-        batch: int = 4,
-        initial: int = 0,
-        kernels: Sequence[Kernel] = get_args(Kernel),
-        acquisition: Acquisition = "kg",
-        thrift: float = 1.0,
-    ) -> None:
-        """Settings are those of `GPSettings`. Raises ValueError for others, and as `Adaptive` does."""
-        known = kernels and set(kernels) <= set(get_args(Kernel)) and acquisition in get_args(Acquisition)
-        if not known or thrift < 0:
-            raise ValueError(f"settings must be known, but got {kernels}, {acquisition} and thrift {thrift}")
-        self._kernels, self._acquisition, self._thrift = list(kernels), acquisition, thrift
-        super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
-        self._identity |= {"kernels": self._kernels, "acquisition": acquisition, "thrift": thrift}
+    Settings = GPSettings
 
     def _begin(self) -> None:
         super()._begin()
@@ -89,7 +68,9 @@ class GP(Adaptive):
 
         if self._surrogate is None:
             self._features = Features(self.space.orders.tasks, self.space.arms)
-            self._surrogate = Surrogate(self._features, reference(self.space, self._features, 400), self._kernels)
+            self._surrogate = Surrogate(
+                self._features, reference(self.space, self._features, 400), self.settings.kernels
+            )
             self._surrogate.restore(self._memories or {})
             if self.space.size <= EXACT:
                 self._whole = whole(self.space, self._features)
@@ -129,11 +110,11 @@ class GP(Adaptive):
 
         from search.surrogate.acquisition import log_expected_improvement, log_knowledge_gradient
 
-        if self._acquisition == "kg":
+        if self.settings.acquisition == "kg":
             promise = log_knowledge_gradient(belief, roots)
         else:
             promise = log_expected_improvement(belief.means, belief.deviations, best)
-        return promise - self._thrift * np.log(np.maximum(prices, LEAST))
+        return promise - self.settings.thrift * np.log(np.maximum(prices, LEAST))
 
     def _memory(self) -> Any:
         return self._memories

@@ -16,8 +16,6 @@ from pydantic import Field
 
 from search.candidate import Arm, Candidate
 from search.order import Order, OrderSpace
-from search.prices import Prices
-from search.space import Space
 from search.strategies.adaptive import Adaptive
 from search.strategies.settings import AdaptiveSettings
 
@@ -35,7 +33,7 @@ class PlackettLuceSettings(AdaptiveSettings):
     rate: float = Field(0.3, gt=0, description="step along the gradient, for each candidate of a batch")
 
 
-class PlackettLuce(Adaptive):
+class PlackettLuce(Adaptive[PlackettLuceSettings]):
     """Draws from a distribution over orders that moves towards the better ones (Plackett–Luce).
 
     REINFORCE on one vector of weights: of tasks, of ending, of joining the last group, and of arms.
@@ -45,24 +43,11 @@ class PlackettLuce(Adaptive):
     failed ranks last.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        seed: int = 0,
-        candidates: int | None = None,
-        prices: Prices | None = None,
-        batch: int = 4,
-        initial: int = 6,
-        rate: float = 0.3,
-    ) -> None:
-        """Raises ValueError unless rate > 0."""
-        if rate <= 0:
-            raise ValueError(f"rate > 0 must hold, but got {rate}")
-        super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
-        self._identity |= {"rate": rate}
-        self._rate = rate
-        self.policy = Policy(space.orders, space.arms)
+    Settings = PlackettLuceSettings
+
+    def _begin(self) -> None:
+        super()._begin()
+        self.policy = Policy(self.space.orders, self.space.arms)
 
     def propose(self, count: int) -> Iterator[Candidate]:
         """New candidates from the distribution."""
@@ -84,7 +69,7 @@ class PlackettLuce(Adaptive):
             for candidate, advantage in zip(candidates[start:end], advantages, strict=True):
                 if candidate.order in self.space.orders:
                     self.policy.add_gradient(gradient, weights, candidate, advantage)
-            weights = [weight + self._rate * slope for weight, slope in zip(weights, gradient, strict=True)]
+            weights = [weight + self.settings.rate * slope for weight, slope in zip(weights, gradient, strict=True)]
         return weights
 
     def _drawn_new(self, weights: Weights, made: set[Candidate], generator: random.Random) -> Candidate | None:

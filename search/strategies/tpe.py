@@ -12,9 +12,7 @@ from pydantic import Field
 
 from search.candidate import Candidate
 from search.codes import CODES, UNIT, ArmCode, Domain
-from search.prices import Prices
 from search.quiet import quiet_optuna
-from search.space import Space
 from search.strategies.adaptive import Adaptive
 from search.strategies.settings import AdaptiveSettings
 
@@ -35,7 +33,7 @@ class TPESettings(AdaptiveSettings):
     code: Literal["keys", "lehmer"] = Field("keys", description="an order as a number for each task, or as digits")
 
 
-class TPE(Adaptive):
+class TPE(Adaptive[TPESettings]):
     """What Optuna's tree-structured Parzen estimator draws.
 
     Each batch is drawn from a study made anew from the history, so that it depends on nothing else.
@@ -47,21 +45,11 @@ class TPE(Adaptive):
     Failed candidates teach it nothing, nor do controls, for which the code has no parameters.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        seed: int = 0,
-        candidates: int | None = None,
-        prices: Prices | None = None,
-        batch: int = 4,
-        initial: int = 6,
-        code: Literal["keys", "lehmer"] = "keys",
-    ) -> None:
-        """`code` is a name of `CODES`; for the others see `Adaptive`."""
-        super().__init__(space, seed=seed, candidates=candidates, prices=prices, batch=batch, initial=initial)
-        self._identity["code"] = code
-        self._orders, self._arms = CODES[code](space.orders), ArmCode(space.arms)
+    Settings = TPESettings
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._orders, self._arms = CODES[self.settings.code](self.space.orders), ArmCode(self.space.arms)
 
     def propose(self, count: int) -> list[Candidate]:
         """Up to `count` new candidates, drawn one after the other."""

@@ -110,7 +110,7 @@ def test_unknown_settings_are_refused():
             GPSettings(**wrong)
     space = Space(OrderSpace("ab"), PLAIN)
     for wrong in ({"acquisition": "ucb"}, {"kernels": ["cayley"]}, {"thrift": -1}):
-        with pytest.raises(ValueError, match="settings must be known"):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
             GP(space, **wrong)
     assert GP(space, **GPSettings().model_dump()).state() == GP(space).state()
 
