@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 import pytest
+from playing import noisy, play, recency
 
 from search.candidate import Arm
 from search.moves import neighbours
@@ -16,29 +17,6 @@ from search.strategies.random_orders import RandomOrders
 
 PLAIN = [Arm("full", 1e-3)]
 ARMS = [Arm("full", rate) for rate in (1e-5, 1e-4, 1e-3)] + [Arm("prompt", 1e-2, length) for length in (4, 8, 16)]
-
-
-def play(strategy, value):
-    """Ask all there is, tell it the other way round; the proposals."""
-    proposed = []
-    while not strategy.finished:
-        asked = []
-        while (candidate := strategy.ask()) is not None:
-            asked.append(candidate)
-        for candidate in reversed(asked):
-            strategy.tell(candidate, value(candidate))
-        proposed += asked
-    return proposed
-
-
-def recency(candidate):
-    """Early tasks of the alphabet are better, the more so the later they are trained."""
-    worth = dict(zip("abcdefgh", (3, 2, 1, 0, -1, -2, -3, -4), strict=True))
-    return sum(worth[name] * 0.7**ago for ago, name in enumerate(reversed(candidate.order.tasks)))
-
-
-def noisy(candidate, seed):
-    return recency(candidate) + random.Random(f"{seed} {candidate.name}").gauss(0, 0.5)
 
 
 @pytest.mark.parametrize("orders", [

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 
 import pytest
+from playing import noisy, play, recency
 
 import search.strategies.plackett_luce as module
 from search.candidate import Arm, Candidate
@@ -22,29 +23,6 @@ ARMS = [Arm("full", 1e-4), Arm("full", 1e-3), Arm("prompt", 1e-2, 8)]
 def full(tasks):
     """All permutations of the tasks."""
     return [order for order in OrderSpace(tasks, "permutations") if len(order) == len(tasks)]
-
-
-def play(strategy, value):
-    """Ask all there is, tell it the other way round; the proposals."""
-    proposed = []
-    while not strategy.finished:
-        asked = []
-        while (candidate := strategy.ask()) is not None:
-            asked.append(candidate)
-        for candidate in reversed(asked):
-            strategy.tell(candidate, value(candidate))
-        proposed += asked
-    return proposed
-
-
-def recency(candidate):
-    """Early tasks of the alphabet are better, the more so the later they are trained."""
-    worth = dict(zip("abcdefgh", (3, 2, 1, 0, -1, -2, -3, -4), strict=True))
-    return sum(worth[name] * 0.7**ago for ago, name in enumerate(reversed(candidate.order.tasks)))
-
-
-def noisy(candidate, seed):
-    return recency(candidate) + random.Random(f"{seed} {candidate.name}").gauss(0, 0.5)
 
 
 def drawn(strategy, count=300):
