@@ -10,9 +10,10 @@ from trainables.families import FAMILIES, SHORTEST_TEXT, Family, family_of, laye
 from trainables.language_folder import ENGLISH, LanguageFolder
 from trainables.methods import FROZEN, IN_CONTEXT
 from trainables.tasks import UNTRAINED
-from trainables.templates import refusal
+from trainables.templates import PLACEHOLDERS, refusal
 
 if TYPE_CHECKING:
+    from perturb.suite import SuiteSettings
     from search.settings import Settings
     from trainables.tasks import Task
 
@@ -91,6 +92,20 @@ def _written(settings: Settings, targets: Sequence[Task], config: Mapping[str, A
     if asked > have // 2 and any(task.kind == "span" for task in targets):
         what = f"an answer of {asked} tokens leaves too few of the model's {have} positions for a prompt"
         yield Mistake(what, where=place("methods.icl.max_new_tokens"), right=f"1 to {have // 2}")
+
+
+def attack_refusals(
+    suites: Mapping[str, SuiteSettings], targets: Sequence[Task], config: Mapping[str, Any], place: Place
+) -> Iterator[Mistake]:
+    """The mistakes of asking for attacks on what a decoder does in text form."""
+    asked = [target.name for target in targets if target.kind in PLACEHOLDERS]
+    if family_of(config).kind != "decoder" or not asked:
+        return
+    for suite in suites.values():
+        if suite.attacks:
+            what = f"the suite '{suite.name}' has attacks, which are not there for tasks in text form ({asked[0]})"
+            right = "a suite of edits alone, such as standard, or an encoder"
+            yield Mistake(what, where=place("perturbations"), right=right)
 
 
 def language_refusals(

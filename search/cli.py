@@ -23,11 +23,23 @@ VERBS = {
     "run": "search for the best order (the default when flags come first)",
     "validate": "read a task and its data: figures, examples, and everything that is wrong",
     "difficulty": "measure how hard each intermediate task is: train it alone, score it on its English dev set",
-    "ls": "list what there is: spaces, suites, presets, tasks, languages, methods, strategies, runs",
+    "ls": "list what there is: spaces, suites, tasks, perturbations, edits, languages, runs and more",
     "show": "show the leaderboard of a finished run",
 }
 
-LISTED = ("spaces", "suites", "presets", "tasks", "methods", "strategies", "languages", "runs")
+LISTED = (
+    "spaces",
+    "suites",
+    "presets",
+    "tasks",
+    "methods",
+    "strategies",
+    "perturbations",
+    "edits",
+    "attacks",
+    "languages",
+    "runs",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,6 +115,7 @@ def run_parser() -> Parser:
     what.add_argument("--method", help="tuning methods, separated by commas (full)")
     what.add_argument("--targets", help="target tasks, separated by commas (the suite's)")
     what.add_argument("--languages", help="test languages, separated by commas (those the tasks list)")
+    what.add_argument("--perturbations", help="suites that robustness is measured on, separated by commas (none)")
     what.add_argument("--strategy", help="who proposes candidates: a name of `ls strategies` (exhaustive)")
     what.add_argument("--confidence", type=float, help="name the best few's best on fresh roots, this surely (no)")
     what.add_argument("--candidates", type=_count, help="candidates at most (all; of strategies that learn, 100)")

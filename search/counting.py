@@ -14,41 +14,42 @@ if TYPE_CHECKING:
 def counts(study: Study) -> dict[str, int]:
     """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
 
-    Beyond common prefixes some things coincide: the empty order's untrained targets are scored once for all arms
-    and seeds (with language adapters once more), since nothing there is random; an arm that carries nothing has the
-    same stages whatever the order; a prompt of length 0 is the probe; and a target's own stage is the intermediate
-    stage of its training task where their budgets agree. The last is counted for ordered subsets, and left in (an
-    upper bound) for other spaces, as are stages that coincide because a target has a learning rate of its own.
+    What is perturbed is scored in stages of its own, as many for all candidates. Beyond common prefixes some things
+    coincide: the empty order's untrained targets are scored once for all arms and seeds (with language adapters once
+    more), since nothing there is random; an arm that carries nothing has the same stages whatever the order; a prompt
+    of length 0 is the probe; and a target's own stage is the intermediate stage of its training task where their
+    budgets agree. The last is counted for ordered subsets, and left in (an upper bound) for other spaces, as are stages
+    that coincide because a target has a learning rate of its own.
     """
     orders, settings, controls = study.space.orders, study.settings, study.space.controls
     own = {name: training.model_dump_json() for name, training in settings.train.targets.items()}
     trained = {(target.trained_on, own.get(target.name)) for target in study.targets if target.trained_on}
-    untrained = sum(not target.trained_on for target in study.targets)
+    scores = {target.name: 1 + sum(1 for _ in study.perturbations_of(target)) for target in study.targets}
+    scorings = sum(scores.values())
+    untrained = sum(scores[target.name] for target in study.targets if not target.trained_on)
     every = orders.size + len(controls)
     empty = bool(orders.size) and not orders[0].groups
     carrying = [arm for arm in study.space.arms if study.carries(arm)]
     idle = [arm for arm in study.space.arms if not study.carries(arm)]
     different = {(trunk(arm), arm.method if arm.method in IN_CONTEXT else ""): arm for arm in carrying}.values()
     in_context = [arm.method for arm in different if arm.method in IN_CONTEXT]
-    leaves = {arm: len(study.targets) + (0 if arm.method in IN_CONTEXT else len(trained)) for arm in study.space.arms}
+    leaves = {arm: scorings + (0 if arm.method in IN_CONTEXT else len(trained)) for arm in study.space.arms}
     naive = sum(leaves.values()) * every + len(carrying) * (orders.naive_stages() + sum(map(len, controls)))
     distinct = len(set(map(trunk, carrying))) * (orders.distinct_stages() + max(map(len, controls), default=0))
     rates = len({arm.learning_rate for arm in idle})
-    distinct += sum(leaves[arm] - len(study.targets) for arm in different) * every + rates * len(trained)
+    distinct += sum(leaves[arm] - scorings for arm in different) * every + rates * len(trained)
     if orders.kind == "subsets":
         shared = len(_like_intermediate(study)) * orders.distinct_stages() // max(1, len(study.intermediate))
         distinct -= sum(arm.method not in IN_CONTEXT for arm in different) * shared
     measured = len(settings.representations)
     if measured:  # after each training stage, and once of the base model
-        stages = naive - len(study.targets) * every * len(study.space.arms)
+        stages = naive - scorings * every * len(study.space.arms)
         naive += measured * (stages + every * len(study.space.arms))
         distinct += measured * distinct
-    distinct += sum(
-        len(study.targets) * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different
-    )
-    distinct += rates * (len(study.targets) - untrained)
+    distinct += sum(scorings * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different)
+    distinct += rates * (scorings - untrained)
     # Without an order nothing was trained, so in context the learning rate makes no difference.
-    distinct -= empty * len(study.targets) * (len(in_context) - len(set(in_context)))
+    distinct -= empty * scorings * (len(in_context) - len(set(in_context)))
     naive, distinct = naive * settings.seeds, distinct * settings.seeds
     scored = [*idle, *(arm for arm in carrying if empty and arm.method not in IN_CONTEXT)]
     for times, arms in ((untrained, scored), (measured, study.space.arms)):

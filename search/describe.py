@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard import OWN
 from search.order import Order
+from search.robustness import ATTACK, CLAIMED, perturbed
 from trainables.methods import FEW_SHOT, IN_CONTEXT
 from trainables.tasks import UNTRAINED, Task
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from search.settings import Settings
     from search.study import Study
 
@@ -56,6 +60,7 @@ def describe(study: Study) -> dict[str, Any]:
             else []
         ),
         *_sentence_settings(study),
+        *_perturbations(settings),
         f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
     ]
     return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
@@ -119,3 +124,68 @@ def _sentence_settings(study: Study) -> list[str]:
                 how += f", {target.mining.score} of {target.mining.neighbours} neighbours, threshold {rule}"
             notes.append(f"{target.name}: {how}")
     return notes
+
+
+def _perturbations(settings: Settings) -> list[str]:
+    names = ", ".join(Path(name).stem for name in settings.perturbations)
+    return [f"perturbation suites: {names}"] if names else []
+
+
+def robust_notes(scores: pd.DataFrame, portion: str) -> list[str]:
+    """What the robust figures of a table are: which edits and attacks there are, and which cells are n/a; nothing where
+    nothing was perturbed."""
+    rows = perturbed(scores, portion)
+    rows = rows[(rows.metric == "robust") & ~rows.apart.astype(bool)]
+    if not len(rows):
+        return []
+    attacks, edits = rows[rows.attack], rows[~rows.attack]
+    claimed, stress = edits[edits.keeps.isin(CLAIMED)], edits[edits.keeps == "stress"]
+    controls, lost = edits[edits.keeps == "control"], _listed_cells(rows[rows.keeps != "control"])
+    most = rows.groupby(["target", "language", "perturbation"]).n.max().max()
+    notes = []
+    if len(claimed):
+        notes += [
+            "robust: the mean of the worse of the clean and the edited figure of an example, then means over "
+            f"severities, edits, languages and targets, in percent; on at most {most:,} examples of a language, so it "
+            "compares with clean_subset in robustness.csv, not with score",
+            f"edits that keep form or meaning: {_listed_edits(claimed)}",
+            "attackable %: share of these examples that an edit could change so that the model's tokenizer sees it; "
+            "robust_attackable_score in leaderboard.csv is over them alone",
+        ]
+    notes += [f"n/a for all candidates, in no mean ({why}): {cells}" for why, cells in lost.items()]
+    if len(stress):
+        notes.append(f"stress edits, which claim to keep nothing, apart as stress_score: {_listed_edits(stress)}")
+    if len(controls):
+        notes.append(f"controls, which the tokenizer should undo, in no mean: {_reach(controls)}")
+    if len(attacks):
+        names = [name.removeprefix(ATTACK) for name in attacks.perturbation.unique()]
+        notes.append(f"attacks, apart in columns attacked_ of leaderboard.csv: {', '.join(names)}")
+    return notes
+
+
+def _listed_edits(rows: pd.DataFrame) -> str:
+    """The edits by the severities they have."""
+    found: dict[str, list[str]] = {}
+    for name, part in rows.groupby("perturbation", sort=False):
+        severities = ", ".join(map(str, sorted(part.severity.unique())))
+        found.setdefault(severities, []).append(str(name))
+    return "; ".join(f"{', '.join(names)} at severity {severities}" for severities, names in found.items())
+
+
+def _listed_cells(rows: pd.DataFrame) -> dict[str, str]:
+    """The n/a cells by their reason; targets are named where the edit does count in that language of another one."""
+    found: dict[str, list[str]] = {}
+    for (reason, name), part in rows[rows.reason != ""].groupby(["reason", "perturbation"], sort=False):
+        codes = []
+        for code, own in part.groupby("language"):
+            alike = rows[(rows.perturbation == name) & (rows.language == code)].target.nunique()
+            targets = sorted(own.target.unique())
+            codes.append(str(code) + (f" ({', '.join(targets)})" if len(targets) < alike else ""))
+        found.setdefault(str(reason), []).append(f"{name} in {', '.join(codes)}")
+    return {reason: "; ".join(parts) for reason, parts in found.items()}
+
+
+def _reach(rows: pd.DataFrame) -> str:
+    """How much of the text each control changed for the tokenizer."""
+    shares = rows.groupby("perturbation", sort=False).attackability.mean()
+    return ", ".join(f"{name} ({share:.1%} of examples changed)" for name, share in shares.items())

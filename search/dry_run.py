@@ -12,9 +12,10 @@ from rich.text import Text
 
 from search.campaign import make_strategy
 from search.candidate import Candidate
+from search.order import Order
 from search.stored import stored, stored_before
 from search.study import Study
-from search.study_prices import SECONDS_A_LANGUAGE, SECONDS_A_STEP, StudyPrices
+from search.study_prices import SECONDS_A_STEP, StudyPrices
 from search.study_prices import seconds as priced
 from trainables.store import Store
 
@@ -110,10 +111,8 @@ def _listed(budgets: Iterable[tuple[float, int]]) -> str:
 
 def _seconds(study: Study, stages: int) -> float:
     """A rough price: the mean stage of the space's own mix, at the micro encoder's speed."""
-    orders, train = study.space.orders, study.settings.train
-    targets = len(study.grid)
-    trained = len({target.trained_on for target in study.targets if target.trained_on})
-    training = orders.distinct_stages() * train.steps + orders.size * trained * train.target_steps
-    scoring = orders.size * sum(map(len, study.grid.values()))
-    total = training * SECONDS_A_STEP + scoring * SECONDS_A_LANGUAGE
-    return stages * total / max(1, orders.distinct_stages() + orders.size * (trained + targets))
+    orders = study.space.orders
+    own = study.stages(Candidate(Order(()), *study.space.arms[0]), 0)  # the targets' stages and scores
+    training = orders.distinct_stages() * study.settings.train.steps * SECONDS_A_STEP
+    total = training + orders.size * sum(priced(study, stage) for stage in own)
+    return stages * total / max(1, orders.distinct_stages() + orders.size * len(own))

@@ -7,11 +7,11 @@ from typing import Literal
 
 from search.candidate import Candidate
 from search.prices import Ledger, Prices
-from search.results import Row, selection_value
+from search.results import CLEAN, Row, selection_value
 
-Goal = Literal["score", "worst_language", "cost"]
-"""The mean over targets and languages; the least of the languages' means over targets; minus the price of the
-candidate's own stages, were nothing shared."""
+Goal = Literal["score", "worst_language", "robustness", "cost"]
+"""The mean over targets and languages; the least of the languages' means over targets; the robust score of what is
+perturbed; minus the price of the candidate's own stages, were nothing shared."""
 
 
 def told(
@@ -29,7 +29,7 @@ def worst_language(rows: Iterable[Row], portion: str) -> float | None:
     """The least, over languages, of the mean over the targets that have the language."""
     by_language: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        if row.portion == portion and row.main and not row.apart and row.perturbation == "none":
+        if row.portion == portion and row.main and not row.apart and row.perturbation == CLEAN:
             by_language.setdefault(row.language, {}).setdefault(row.target, []).append(row.value)
     means = [
         sum(sum(found) / len(found) for found in targets.values()) / len(targets) for targets in by_language.values()
@@ -42,7 +42,17 @@ def _score(rows: Sequence[Row], objective: str, candidate: Candidate, prices: Pr
 
 
 def _worst(rows: Sequence[Row], objective: str, candidate: Candidate, prices: Prices) -> float | None:
-    return worst_language(rows, "dev" if objective == "en-dev" else "search")
+    return worst_language(rows, _seen(objective))
+
+
+def _robust(rows: Sequence[Row], objective: str, candidate: Candidate, prices: Prices) -> float | None:
+    from search.robustness import robust_score  # here, because it brings pandas along
+
+    return robust_score(rows, _seen(objective))
+
+
+def _seen(objective: str) -> str:
+    return "dev" if objective == "en-dev" else "search"
 
 
 def _cost(rows: Sequence[Row], objective: str, candidate: Candidate, prices: Prices) -> float | None:
@@ -50,5 +60,5 @@ def _cost(rows: Sequence[Row], objective: str, candidate: Candidate, prices: Pri
 
 
 _GOALS: dict[Goal, Callable[[Sequence[Row], str, Candidate, Prices], float | None]] = {
-    "score": _score, "worst_language": _worst, "cost": _cost,
+    "score": _score, "worst_language": _worst, "robustness": _robust, "cost": _cost,
 }  # fmt: skip

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from search.means import MIN_ROOTS_FOR_INTERVAL as MIN_ROOTS_FOR_INTERVAL
+from search.means import TARGET, snake, summary
+from search.means import half_width as half_width
 from search.results import csv_text
-from trainables.languages import family, pair_code
+from search.robustness import robust_columns
 from trainables.methods import FEW_SHOT
 
-TARGET, FAMILY, EXTRA = "target_", "family_", "extra_"
-"""What the columns of targets, of language families, and of targets' further languages begin with."""
+EXTRA = "extra_"
+"""What the columns of targets' further languages begin with."""
 
 OWN = "‡"
 """Marks the score of a target whose own training set is among the order's tasks: no transfer."""
 
-ENGLISH = ("en", pair_code("en", "en"))
-"""What English is called: where a target's languages are pairs, both texts are English."""
-
 VARIED = ("method", "prompt_length", "learning_rate", "budget")
 """What a candidate is besides its order; each is shown to people where it differs."""
 
+ROBUST = ["robust ↑", "attackable %"]
+"""Shown to people where edits were measured."""
+
 PRECISION = 9
 """Digits to which scores are compared: sums of equal figures in other orders of adding still tie."""
-
-MIN_ROOTS_FOR_INTERVAL = 3
-"""Below this the t interval's half-width is 9 standard deviations or more and says nothing."""
 
 
 def leaderboard(
@@ -56,6 +55,9 @@ def leaderboard(
 
     Languages beyond those that a target is averaged over stand apart, in columns `extra_TARGET`. `about_orders` adds
     columns that say more of an order than its scores do, by its name (`own_training_set`, `difficulty`).
+
+    Where the table has perturbed rows, their figures stand in columns of their own (`robustness.robust_columns`); they
+    change no rank.
     """
     clean = scores[(scores.portion == portion) & (scores.perturbation == "none") & scores.main.astype(bool)]
     apart = clean.apart.astype(bool)
@@ -66,13 +68,15 @@ def leaderboard(
     if not rows:
         return pd.DataFrame()
     board = pd.DataFrame(rows)
+    robust = robust_columns(scores, portion).reindex(clean.candidate.unique()).reset_index(drop=True)
     for metric, values in _sizes(scores).items():
         board[str(metric)] = values.reindex(clean.candidate.unique()).to_numpy()
     for target, part in extra.groupby("target", sort=False):
-        board[f"{EXTRA}{_snake(str(target))}"] = _extra(part, clean, board)
+        board[f"{EXTRA}{snake(str(target))}"] = _extra(part, clean, board)
     for order, said in (about_orders or {}).items():
         for column, value in said.items():
             board.loc[board.order == order, column] = value
+    board = _beside_score(board, robust)
     compared = board.score.astype(float).round(PRECISION)
     whole = (board.seeds == roots) & (board.budget == board.budget.max())
     board["few_shot"] = board.method.isin(FEW_SHOT)
@@ -81,6 +85,14 @@ def leaderboard(
     board["last"], board["less"] = -compared.fillna(-1.0), -board.budget
     by = ["few_shot", "rank", "less", "last"]
     return board.sort_values(by, kind="stable", ignore_index=True).drop(columns=["last", "less"])
+
+
+def _beside_score(board: pd.DataFrame, robust: pd.DataFrame) -> pd.DataFrame:
+    """The robust score with its interval stands after the clean one, the other robust columns at the end."""
+    head = [column for column in ("robust_score", "robust_half_width") if column in robust]
+    at = board.columns.get_loc("score_half_width") + 1
+    parts = [board.iloc[:, :at], robust[head], board.iloc[:, at:], robust.drop(columns=head)]
+    return pd.concat(parts, axis="columns")
 
 
 def _sizes(scores: pd.DataFrame) -> pd.DataFrame:
@@ -95,21 +107,12 @@ def _row(name: str, part: pd.DataFrame, grid: pd.MultiIndex, cost: Mapping[str, 
     whole = values.dropna(axis="columns")
     by_root = whole.groupby("target").mean().mean()
     cells_ = (whole if len(by_root) else values).mean(axis="columns")
-    by_language = cells_.groupby("language").apply(_mean)
-    worst = by_language.idxmin() if by_language.notna().all() else None
-    row = {
+    return {
         "order": first["order"], "method": first.method, "learning_rate": first.learning_rate,
         "prompt_length": first.prompt_length, "budget": first.budget, "seeds": len(by_root),
         "score": by_root.mean() if len(by_root) else None, "score_half_width": half_width(by_root.to_list()),
-        "worst_language": worst, "worst_language_score": by_language[worst] if worst else None,
-        "gap_to_english": _gap(cells_),
+        **summary(cells_), "stage_cost": cost.get(name),
     }  # fmt: skip
-    per_target = cells_.groupby("target", sort=False).apply(_mean)
-    row |= {f"{TARGET}{_snake(target)}": value for target, value in per_target.items()}
-    for group, codes in _families(grid.get_level_values("language")).items():
-        own = cells_[cells_.index.get_level_values("language").isin(codes)]
-        row[f"{FAMILY}{group}"] = _mean(own.groupby("target").apply(_mean))
-    return {**row, "stage_cost": cost.get(name)}
 
 
 def _extra(part: pd.DataFrame, clean: pd.DataFrame, board: pd.DataFrame) -> pd.Series:
@@ -118,45 +121,6 @@ def _extra(part: pd.DataFrame, clean: pd.DataFrame, board: pd.DataFrame) -> pd.S
     cells_ = part.pivot_table(index="candidate", columns="language", values="value", aggfunc="mean") * 100
     means = cells_.mean(axis="columns", skipna=False).reindex(order_of.index)
     return pd.Series(means.to_numpy(), index=board.index)
-
-
-def _mean(cells_: pd.Series) -> float:
-    """The mean, missing where one of the values is."""
-    return float(cells_.mean(skipna=False))
-
-
-def half_width(values: Sequence[float]) -> float | None:
-    """Half the 95 % t interval of the mean over independent roots, None below three."""
-    from scipy.stats import t
-
-    n = len(values)
-    if n < MIN_ROOTS_FOR_INTERVAL:
-        return None
-    mean = sum(values) / n
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    return float(t.ppf(0.975, n - 1) * deviation / math.sqrt(n))
-
-
-def _gap(cells_: pd.Series) -> float | None:
-    gaps = []
-    for _, part in cells_.groupby("target"):
-        values = part.droplevel("target")
-        english = next((code for code in ENGLISH if code in values.index), None)
-        if english and len(values) > 1:
-            gaps.append(values[english] - _mean(values.drop(english)))
-    return sum(gaps) / len(gaps) if gaps else None
-
-
-def _families(languages: Iterable[str]) -> dict[str, list[str]]:
-    """The codes of each language family, by the family's name in snake case."""
-    found: dict[str, list[str]] = {}
-    for code in sorted(set(languages)):
-        found.setdefault(_snake(family(code)), []).append(code)
-    return dict(sorted(found.items()))
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"\W+", "_", name.lower())
 
 
 # --- exports ----------------------------------------------------------------------------------------------------------
@@ -191,7 +155,8 @@ def shown(board: pd.DataFrame) -> list[str]:
     """The headings of the table people read."""
     varied = [name.replace("_", " ") for name in VARIED if len(board) and board[name].nunique(dropna=False) > 1]
     varied += ["tuned %"] if _sized(board) else []
-    named = ["rank", "order", *varied, "score ↑", "worst language ↑", "gap to English ↓"]
+    robust = ROBUST if _robust(board) else []
+    named = ["rank", "order", *varied, "score ↑", "worst language ↑", *robust, "gap to English ↓"]
     return [*named, *(f"{target.removeprefix(TARGET)} ↑" for target in _targets(board)), "stages"]
 
 
@@ -200,20 +165,32 @@ def cells(record: Mapping[str, Any], board: pd.DataFrame) -> list[str]:
     varied = [_plain(record[name]) for name in VARIED if board[name].nunique(dropna=False) > 1]
     varied += [_figure(record["tuned_share"] * 100, 2)] if _sized(board) else []
     worst = _figure(record["worst_language_score"])
-    half = _figure(record["score_half_width"])
-    roots = board.seeds.max()
-    partial = f" ({record['seeds']} of {roots} roots)" if 0 < record["seeds"] < roots else ""
+    robust = [
+        _score(record, "robust_score", "robust_half_width", "robust_seeds", board), _figure(record["attackability"]),
+    ] if _robust(board) else []  # fmt: skip
     return [
         _figure(record["rank"], 0) + (" few-shot" if record.get("few_shot") else ""), str(record["order"]), *varied,
-        _figure(record["score"]) + (f" ± {half}" if half else "") + partial,
-        f"{record['worst_language']} {worst}" if worst else "", _figure(record["gap_to_english"]),
+        _score(record, "score", "score_half_width", "seeds", board),
+        f"{record['worst_language']} {worst}" if worst else "", *robust, _figure(record["gap_to_english"]),
         *(_marked(record, target) for target in _targets(board)), _figure(record["stage_cost"], 0),
     ]  # fmt: skip
 
 
+def _score(record: Mapping[str, Any], score: str, half_width: str, seeds: str, board: pd.DataFrame) -> str:
+    """A mean over roots, ± where it can be had, and how many roots it is of where some are lacking."""
+    half, roots = _figure(record[half_width]), board.seeds.max()
+    count = 0 if pd.isna(record[seeds]) else int(record[seeds])
+    partial = f" ({count} of {roots} roots)" if 0 < count < roots else ""
+    return _figure(record[score]) + (f" ± {half}" if half else "") + partial
+
+
+def _robust(board: pd.DataFrame) -> bool:
+    return "robust_score" in board.columns
+
+
 def _marked(record: Mapping[str, Any], target: str) -> str:
     own = record.get("own_training_set")
-    marked = isinstance(own, str) and target.removeprefix(TARGET) in map(_snake, own.split())
+    marked = isinstance(own, str) and target.removeprefix(TARGET) in map(snake, own.split())
     return _figure(record[target]) + (f" {OWN}" if marked else "")
 
 

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from perturb.edits import EDITS, Resources, edit_class, make_edit
+from perturb.recipes import RECIPES, recipe
+from perturb.recipes.stock import STOCK
 from search.strategies import STRATEGIES
 from trainables.config import configs_dir, names, read_yaml
 from trainables.errors import Mistake
@@ -26,7 +29,7 @@ def listing(what: str, out: str = "runs") -> Rows:
     match what:
         case "tasks":
             return [_task(name) for name in names("tasks")]
-        case "spaces" | "suites":
+        case "spaces" | "suites" | "perturbations":
             files = {name: read_yaml(configs_dir() / what / f"{name}.yaml") for name in names(what)}
             return [{"name": name, "question": content.get("question", "")} for name, content in files.items()]
         case "presets":
@@ -36,6 +39,10 @@ def listing(what: str, out: str = "runs") -> Rows:
             return [{"code": code, **info._asdict()} for code, info in LANGUAGES.items()]
         case "methods":
             return [{"name": name, "tunes": text} for name, text in METHODS.items()]
+        case "edits":
+            return [_edit(name) for name in EDITS]
+        case "attacks":
+            return [_recipe(name) for name in (*RECIPES, *STOCK)]
         case "strategies":
             return [{"name": name, "does": _first_line(made.__doc__)} for name, made in STRATEGIES.items()]
         case _:
@@ -71,6 +78,20 @@ def _task(name: str) -> dict[str, Any]:
         "trained_on": content.get("train") or ("none" if content["kind"] == "retrieval" else name),
         "question": content.get("question", ""),
     }  # fmt: skip
+
+
+def _edit(name: str) -> dict[str, Any]:
+    cls, edit = edit_class(name), make_edit(name, Resources())
+    xtreme = read_yaml(configs_dir() / "tasks" / "panx.yaml")["languages"]
+    return {
+        "name": name, "keeps": "control" if cls.control else cls.keeps,
+        "languages": sum(map(edit.exists, xtreme)) if edit else "its resource's", "description": cls.description,
+    }  # fmt: skip
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    found = recipe(name)
+    return {"name": name, "keeps": found.keeps, "description": found.description, "paper": found.paper}
 
 
 def _runs(out: Path) -> Rows:

@@ -85,13 +85,30 @@ class Plan:
         """Train a target's own stage, where it has one, and score it."""
         order, study = self._candidate.order, self._study
         if self._candidate.method in IN_CONTEXT:
-            self._add(self._in_context(target, last), f"{order} | {self._candidate.method} {target.name}")
+            stage = self._in_context(target, last)
+            self._add(stage, f"{order} | {self._candidate.method} {target.name}")
+            self._perturb(stage, target)
             return
         parent = last
         if target.trained_on:
             parent = self.train((target.trained_on,), last, f"{order} | train {target.trained_on}", target.name)
         data = (study.fingerprints["score", target.name],)
-        self._add(self._score_stage(target.name, data, parent), f"{order} | score {target.name}")
+        stage = self._score_stage(target.name, data, parent)
+        self._add(stage, f"{order} | score {target.name}")
+        self._perturb(stage, target)
+
+    def _perturb(self, score: Stage, target: Task) -> None:
+        """Score a target as a score stage does, on each suite's edited texts and under its attacks."""
+        study, order = self._study, self._candidate.order
+        for suite, attack in study.perturbations_of(target):
+            mark = study.lookups[suite.name].mark(target)
+            if attack is None:
+                name, own = suite.name, {"measure": "perturbations", "edited": suite.fingerprint(mark)}
+            else:
+                edited = suite.attack_fingerprint(attack, mark)
+                name, own = attack.recipe, {"measure": "attack", "attack": attack.recipe, "edited": edited}
+            stage = replace(score, settings={**score.settings, "suite": suite.name, **own})
+            self._add(stage, f"{order} | {name} {target.name}")
 
     def alone(self, task: Task) -> tuple[Stage, Stage]:
         """The stages that train an intermediate task from the base model and score it on its own English dev set."""

@@ -31,8 +31,8 @@ OPEN_RUNS = 4000
 
 @dataclass
 class Run:
-    """One candidate at one root seed: its scores by target, what is measured after its stages (task, key, after which),
-    the target's training stages, and the rows of what is done."""
+    """One candidate at one root seed: its scores by target, what is measured besides (task, key, and after which of its
+    stages, where that is not the last), the target's training stages, and the rows of what is done."""
 
     candidate: Candidate
     seed: int
@@ -112,7 +112,7 @@ class Planner:
 
     def cost(self, stage: Stage) -> float:
         """A stage's estimated seconds: the mean of its like where one was seen, else by steps and languages."""
-        seen = self._seconds.get((stage.kind, *stage.tasks))
+        seen = self._seconds.get(_alike(stage))
         if seen:
             return sum(seen) / len(seen)
         return guessed(self.study, stage)
@@ -130,7 +130,7 @@ class Planner:
         made, seconds = bool(result["made"]), float(result["seconds"])
         self.done[key] = Done(stage, label, made, seconds, str(result["worker"]), str(result["parent"]))
         if made:
-            self._seconds[(stage.kind, *stage.tasks)].append(seconds)
+            self._seconds[_alike(stage)].append(seconds)
         if stage.kind == "score" and not self._read_scores(key):
             self._discard(key)
             self.lost(key, "its scores could not be read back")
@@ -183,8 +183,8 @@ class Planner:
         self._open.add(name)
         planned = self.study.planned(candidate, seed)
         stages = [one.stage for one in planned]
-        own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.after}
-        measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.after]
+        own = {one.stage.tasks[0]: one.stage for one in planned if one.stage.kind == "score" and not one.stage.measure}
+        measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.stage.measure]
         goals = {target: stage.key for target, stage in own.items()}
         trained = {t: stage.parent for t, stage in own.items() if stage.parent and stage.method not in IN_CONTEXT}
         self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
@@ -221,7 +221,8 @@ class Planner:
                 run.rows += rows_of(run.candidate, run.seed, target, model_scores(parent))
         for task, key, after in run.measures:
             measured = (self.store.record(key) or {}).get("scores", [])
-            run.rows += rows_of(run.candidate, run.seed, task, measured, stage=after)
+            apart = () if after else self.study.apart.get(task, ())
+            run.rows += rows_of(run.candidate, run.seed, task, measured, apart, stage=after)
         score = mean_score(run.rows, self.portion)
         if run.seed < self.study.settings.seeds:  # the finals' fresh roots are apart
             self._means[run.candidate].append(score)
@@ -274,3 +275,8 @@ class Planner:
             "stages_naive": self.tree.naive, "stages_distinct": self.tree.distinct,
             "stages_executed": made, "stages_reused": self.tree.distinct - made,
         }  # fmt: skip
+
+
+def _alike(stage: Stage) -> tuple[str, ...]:
+    """What stages have in common that take about as long as one another."""
+    return stage.kind, *stage.tasks, *(str(stage.settings.get(key) or "") for key in ("measure", "suite", "attack"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.candidate import Candidate
-from search.results import Row, target_scores
+from search.results import CLEAN, Row, target_scores
 from search.settings import Settings
 from search.space import Space
 
@@ -61,7 +61,7 @@ class Recorder:
         """Roots, and in percent the scores of targets and of languages: those that the search is told are named so, the
         zero-shot ones are of items that it has not seen."""
         seen, unseen = ("dev", "test") if self._settings.objective == "en-dev" else ("search", "report")
-        own = [row for row in rows if row.portion == unseen and row.main and not row.apart]
+        own = [r for r in rows if r.portion == unseen and r.main and not r.apart and r.perturbation == CLEAN]
         languages: dict[str, list[float]] = {}
         for row in own:
             languages.setdefault(row.language, []).append(100 * row.value)

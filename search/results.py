@@ -16,6 +16,9 @@ from search.candidate import Candidate
 if TYPE_CHECKING:
     import pandas as pd
 
+CLEAN = "none"
+"""The perturbation of rows without any."""
+
 SCORE_KEYS = {"language", "portion", "metric", "main", "value", "n", "stderr"}
 """What a stored score stage says of each of its scores."""
 
@@ -23,7 +26,9 @@ SCORE_KEYS = {"language", "portion", "metric", "main", "value", "n", "stderr"}
 @dataclass(frozen=True)
 class Row:
     """One score. `value` and `stderr` are shares in [0, 1], but for counts and for what is measured of representations;
-    clean rows have perturbation `none` and severity 0.
+    clean rows have perturbation `none` and severity 0. Of others `perturbation` is an edit's name, or `attack:` and a
+    recipe's (severity 0); `attackability` is the share of examples that it could change so that the model's tokenizer
+    sees it, `queries` how many of the model an attack needed for an example that was right.
 
     `portion` is `dev` (English), `test`, or a half of the test items: `search`, which an oracle selection may see, and
     `report`, which it may not; `model` holds what is said of a target's model as a whole, without a language, and
@@ -47,6 +52,8 @@ class Row:
     value: float
     n: int
     stderr: float | None
+    attackability: float | None = None
+    queries: float | None = None
     apart: bool = False
     prompt_length: int | None = None
     budget: float = 1.0
@@ -66,8 +73,10 @@ def rows_of(
         Row(
             candidate=candidate.name, order=str(candidate.order), method=candidate.method,
             learning_rate=candidate.learning_rate, seed=seed, target=target, language=score["language"],
-            portion=score["portion"], perturbation="none", severity=0, metric=score["metric"], main=score["main"],
-            value=score["value"], n=score["n"], stderr=score["stderr"], apart=score["language"] in apart,
+            portion=score["portion"], perturbation=score.get("perturbation", CLEAN),
+            severity=score.get("severity", 0), metric=score["metric"], main=score["main"], value=score["value"],
+            n=score["n"], stderr=score["stderr"], attackability=score.get("attackability"),
+            queries=score.get("queries"), apart=score["language"] in apart,
             prompt_length=candidate.prompt_length, budget=candidate.budget, stage=stage,
         )
         for score in scores
@@ -88,7 +97,7 @@ def target_scores(rows: Iterable[Row], portion: str) -> dict[str, float]:
     """The mean over languages of each target's primary metric (XTREME's task score)."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row.portion == portion and row.main and not row.apart and row.perturbation == "none":
+        if row.portion == portion and row.main and not row.apart and row.perturbation == CLEAN:
             values[row.target].append(row.value)
     return {target: sum(found) / len(found) for target, found in values.items()}
 
@@ -123,4 +132,4 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
-    return frame.astype({"prompt_length": "Int64"})
+    return frame.astype({"prompt_length": "Int64", "attackability": "float64", "queries": "float64"})

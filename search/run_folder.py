@@ -27,10 +27,11 @@ from search.analysis.pareto import pareto
 from search.analysis.representations import transfer_correlation
 from search.analysis.selection import chosen, settings_table
 from search.candidate import run_name
-from search.describe import about_order, describe
+from search.describe import about_order, describe, robust_notes
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.prices import Ledger
-from search.results import csv_text, selection_value, table
+from search.results import CLEAN, csv_text, selection_value, table
+from search.robustness import coverage, robustness
 from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS
@@ -98,7 +99,9 @@ class RunFolder:
             "seeds": list(range(settings.seeds)), "objective": settings.objective,
             "oracle_selection": settings.objective == "target-dev",
             "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
-            "grid": self._study.grid, "apart": self._study.apart, "partial": self._study.partial,
+            "grid": self._study.grid, "perturbed": self._study.perturbed,
+            "suites": {n: s.model_dump(mode="json", exclude_defaults=True) for n, s in self._study.suites.items()},
+            "apart": self._study.apart, "partial": self._study.partial,
             "tasks": {n: t.model_dump(mode="json", exclude_defaults=True) for n, t in self._study.tasks.items()},
             "skipped_rows": _skipped(self._study), "limited": settings.limit, "candidates": more.get("candidates", 0),
             "cost": {**cost, "seconds": round(self.seconds, 1)}, **more,
@@ -120,14 +123,24 @@ class RunFolder:
         ledger = Ledger(planner.prices)
         prices = {c.name: ledger.naive([c]) for c in planner.candidates}
         self._table("pareto", pareto(own, board, prices))
+        described = describe(self._study)
+        described["notes"] += self._robustness(own, planner.portion)
         about = {
-            **describe(self._study), "answer": self._answer(own, planner.portion),
+            **described, "answer": self._answer(own, planner.portion),
             "finals": self._finals(planner, scores[scores.seed >= settings.seeds]),
         }  # fmt: skip
         self.write("leaderboard.csv", to_csv(board))
         self.write("leaderboard.json", to_json(board, about))
         self.write("leaderboard.md", to_markdown(board, about))
         return board, about
+
+    def _robustness(self, scores: pd.DataFrame, portion: str) -> list[str]:
+        """What is to be said of robust figures; these cell by cell in `robustness.csv`, coverage in `coverage.csv`."""
+        if not self._study.suites or not len(scores):
+            return []
+        self._table("robustness", robustness(scores, portion))
+        self._table("coverage", coverage(scores, portion))
+        return robust_notes(compared(self._study.settings, scores), portion)
 
     def _finals(self, planner: Planner, fresh: pd.DataFrame) -> str:
         """Which finalist is named, and how surely; the finalists' figures in `finals.csv`."""
@@ -165,10 +178,12 @@ class RunFolder:
     def _predictions(self, planner: Planner) -> None:
         by_target: dict[str, list[pd.DataFrame]] = {}
         for run in planner.runs.values():
-            for target, key in run.goals.items() if run.rows else ():
+            keys = [*run.goals.items(), *((task, key) for task, key, after in run.measures if not after)]
+            for target, key in keys if run.rows else ():
                 rows = pd.read_parquet(io.BytesIO(planner.store.blob(key, PREDICTIONS)))
-                about = {"candidate": run.candidate.name, "seed": run.seed, "target": target, "perturbation": "none"}
-                by_target.setdefault(target, []).append(rows.assign(**about))
+                about = {"candidate": run.candidate.name, "seed": run.seed, "target": target}
+                clean = {} if "perturbation" in rows else {"perturbation": CLEAN, "severity": 0}
+                by_target.setdefault(target, []).append(rows.assign(**about, **clean))
         for target, parts in by_target.items():
             self.write(f"predictions/{target}.parquet", _parquet(pd.concat(parts, ignore_index=True)))
 

@@ -31,7 +31,7 @@ Nuisance = Literal["learning_rate", "prompt_length"]
 
 LISTS = (
     "intermediate", "targets", "languages", "method", "learning_rate", "learning_rate_factors", "prompt_length",
-    "tuned", "representations", "goals", "first",
+    "tuned", "representations", "perturbations", "goals", "first",
 )  # fmt: skip
 """Settings that are lists: a single value stands for a list of one."""
 
@@ -155,6 +155,12 @@ class Settings(Config):
     )
     gp: GPSettings = Field(GPSettings.model_validate({}), description="of strategy: gp")
     tpe: TPESettings = Field(TPESettings.model_validate({}), description="of strategy: tpe")
+    perturbations: list[str] = Field(
+        default_factory=list, description="perturbation suites: names of configs/perturbations or files"
+    )
+    perturbed_examples: int | None = Field(
+        None, ge=1, description="examples of a language that suites and attacks change at most (default: the suite's)"
+    )
     goals: list[Goal] = Field(
         default_factory=lambda: list[Goal](["score"]), min_length=1, description="what a strategy is told to maximise"
     )
@@ -422,6 +428,10 @@ def _check_goals(settings: Settings, where: Mapping[str, str]) -> None:
     if settings.objective == "en-dev" and "worst_language" in settings.goals:
         what = "the goal worst_language needs scores of other languages, but under en-dev the search is told of English"
         right = "--objective target-dev (stamped as oracle selection), or goals: [score, cost]"
+        raise Mistake(what, where=place_of(where["goals"], "goals"), right=right)
+    if "robustness" in settings.goals and not settings.perturbations:
+        right = "--perturbations standard, or other goals"
+        what = "the goal robustness needs a perturbation suite"
         raise Mistake(what, where=place_of(where["goals"], "goals"), right=right)
     pruning = settings.pruning
     if pruning.pruner != "none" and pruning.roots >= settings.seeds:

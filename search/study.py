@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from perturb.errors import BadInput
 from search.candidate import Arm, Candidate
-from search.capabilities import language_refusals, refusals
+from search.capabilities import attack_refusals, language_refusals, refusals
 from search.counting import counts
 from search.order import Order, OrderSpace
 from search.plan import Plan, Planned, probes
@@ -23,10 +24,13 @@ from trainables.families import family_of, model_config
 from trainables.fingerprint import model_fingerprint, model_path
 from trainables.language_folder import LanguageFolder, spoken
 from trainables.languages import sides
+from trainables.perturbations import ATTACK, Lookup, load_suites, told
 from trainables.stage import Scalar, Stage
 from trainables.tasks import UNTRAINED, Task, load_task, sham
 
 if TYPE_CHECKING:
+    from perturb.recipes.settings import AttackSettings
+    from perturb.suite import SuiteSettings
     from trainables.examples import Split
 
 
@@ -50,6 +54,7 @@ class Study:
         self.targets = [self._by_name(self._task(name, "targets")) for name in settings.targets]
         orders = self._orders()
         self.shams = self._shams(orders)
+        self.suites = load_suites(settings.perturbations, self._place("perturbations"), settings.perturbed_examples)
         self._check_tasks()
         chain = [Order(tuple((task.name,) for task in self.shams[: end + 1])) for end in range(len(self.shams))]
         self.space = Space(orders, settings.arms, chain, self._first(orders))
@@ -150,6 +155,35 @@ class Study:
         return grid
 
     @cached_property
+    def perturbed(self) -> dict[str, dict[str, dict[str, list[str]]]]:
+        """The grid of perturbations by suite, target and language: the edits and attacks that exist there."""
+        found: dict[str, dict[str, dict[str, list[str]]]] = {}
+        for name, lookup in self.lookups.items():
+            found[name] = {}
+            for target in self.targets:
+                languages = self.grid[target.name]
+                shown = self.data.load(target, "test", languages) if "phrase-mixing" in lookup.edits else {}
+                examples = [example for own in shown.values() for example in own]
+                found[name][target.name] = lookup.grid(target, languages, examples)
+        return found
+
+    def perturbations_of(self, target: Task) -> Iterator[tuple[SuiteSettings, AttackSettings | None]]:
+        """What a target is scored on besides its clean texts: a suite's edits (None), or one of its attacks."""
+        for name, suite in self.suites.items():
+            there = {cell for cells in self.perturbed[name][target.name].values() for cell in cells}
+            if not there.isdisjoint(suite.edits):
+                yield suite, None
+            yield from ((suite, attack) for attack in suite.attacks if f"{ATTACK}{attack.recipe}" in there)
+
+    @cached_property
+    def lookups(self) -> dict[str, Lookup]:
+        """What each suite's edits look up."""
+        folder = self.settings.data_dir and str(self.data.folder)
+        masked = None if self.decodes else _unasked
+        mark = self.model_fingerprint
+        return {name: Lookup(suite, folder, masked, mark) for name, suite in self.suites.items()}
+
+    @cached_property
     def apart(self) -> dict[str, list[str]]:
         """Languages of each target that are scored beyond those it is averaged over."""
         if self.settings.languages:
@@ -200,7 +234,8 @@ class Study:
         """A hash of all that the study's candidates and their values depend on; where it runs is left out."""
         about = self.settings.model_dump(mode="json", exclude=PLACES)
         marks = [[*key, value] for key, value in self.fingerprints.items()]
-        text = json.dumps([about, marks, self.model_fingerprint, dict(self.numeric)], sort_keys=True)
+        suites = [suite.model_dump(mode="json") for suite in self.suites.values()]  # their files may change
+        text = json.dumps([about, marks, self.model_fingerprint, dict(self.numeric), suites], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     @cached_property
@@ -244,13 +279,28 @@ class Study:
                 self.data.check(self.tasks[target.trained_on], ("dev",))
         if self.grid and self.fingerprints and self.model_fingerprint:
             self._check_objective()
+        self._check_perturbed()
         config = model_config(self.model)
         refused = list(refusals(self.settings, self.intermediate, self.targets, config, self._place))
+        refused += attack_refusals(self.suites, self.targets, config, self._place)
         if self.language_folder:
             languages = [spoken(code) for codes in self.grid.values() for code in codes]
             refused += language_refusals(self.language_folder, self._trained(), languages, config, self._place)
         if refused:
             raise Mistakes(refused)
+
+    def _check_perturbed(self) -> None:
+        """A Mistake for what suites look up that is not there, and for one that changes nothing of this study."""
+        for name, lookup in self.lookups.items():
+            where = f"{self._place('perturbations')}, suite {name}"
+            lookup.check(where)
+            try:
+                cells = [cell for grid in self.perturbed[name].values() for there in grid.values() for cell in there]
+            except BadInput as error:
+                raise told(error, where) from None
+            if not cells:
+                what = "none of its edits and attacks exists for these targets and languages"
+                raise Mistake(what, where=where, right="order-search ls edits, and docs/perturbations.md")
 
     @cached_property
     def language_folder(self) -> LanguageFolder | None:
@@ -283,7 +333,7 @@ class Study:
 
     def score_stage(self, candidate: Candidate, seed: int, target: str) -> Stage:
         """The stage that scores a target for one run of a candidate."""
-        own = (one.stage for one in self.planned(candidate, seed) if not one.after)
+        own = (one.stage for one in self.planned(candidate, seed) if not one.stage.measure)
         return next(stage for stage in own if stage.kind == "score" and stage.tasks == (target,))
 
     def counts(self) -> dict[str, int]:
@@ -303,6 +353,7 @@ class Study:
             "threads": self.settings.cpus_per_trial,
             "device": self.device,
             "language_adapters": self.language_folder and str(self.language_folder.path),
+            "suites": {n: s.model_dump(mode="json", exclude_unset=True) for n, s in self.suites.items()},
         }
         return json.dumps(place, sort_keys=True)
 
@@ -387,6 +438,11 @@ class Study:
                 where=self._place("objective"),
                 right="a trained target beside it, or --objective target-dev (stamped as oracle selection)",
             )
+
+
+def _unasked() -> tuple[Any, str]:
+    """Stands for a masked language model at planning, when none is asked anything."""
+    return lambda texts, most: [[] for _ in texts], "<mask>"
 
 
 def _sources(task: Task) -> set[str]:

@@ -9,20 +9,38 @@ from typing import TYPE_CHECKING
 from search.candidate import Arm, Candidate
 from search.order import Groups, Order
 from search.plan import trunk
+from trainables.perturbations import ATTACK
 
 if TYPE_CHECKING:
     from search.study import Study
     from trainables.stage import Stage
 
-SECONDS_A_STEP, SECONDS_A_LANGUAGE = 0.03, 0.1
+SECONDS_A_STEP, SECONDS_A_LANGUAGE, SECONDS_A_TEXT = 0.03, 0.1, 0.0005
 """The micro encoder's on one core: for other models the ratio is what counts."""
+
+EXAMPLES, QUERIES = 200, 100
+"""Examples of a language, and queries of an attack on one, where a suite has no limit."""
 
 
 def seconds(study: Study, stage: Stage) -> float:
     """What a stage takes, by its steps or by the languages that it scores."""
     if stage.kind == "train":
         return stage.steps * SECONDS_A_STEP
+    if stage.measure in ("perturbations", "attack"):
+        return texts(study, stage) * SECONDS_A_TEXT
     return SECONDS_A_LANGUAGE * len(study.grid[stage.tasks[0]])
+
+
+def texts(study: Study, stage: Stage) -> int:
+    """How many changed texts a stage has a model read, at most, of a suite or under an attack."""
+    suite = study.suites[str(stage.settings["suite"])]
+    cells = study.perturbed[suite.name][stage.tasks[0]].values()
+    if stage.measure == "attack":
+        attack = next(one for one in suite.attacks if one.recipe == stage.settings["attack"])
+        there = sum(f"{ATTACK}{attack.recipe}" in names for names in cells)
+        return there * (attack.examples or suite.examples or EXAMPLES) * min(attack.queries or QUERIES, QUERIES)
+    edits = sum(name in suite.edits for names in cells for name in names)
+    return edits * len(suite.severities) * (suite.examples or EXAMPLES)
 
 
 class StudyPrices:

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,11 +18,15 @@ import pandas as pd
 import torch
 from safetensors.torch import load, save
 
+from perturb.edits.masked_lm import Fill, fill_by
+from perturb.suite import SuiteSettings
 from trainables import fertility, representations
+from trainables.attacked import Attacks
 from trainables.data import DataSource
 from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
+from trainables.fingerprint import model_fingerprint
 from trainables.icl import Demonstrations, evaluate_icl
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of, load_model
@@ -30,6 +34,9 @@ from trainables.language_folder import LanguageFolder
 from trainables.methods import put_on
 from trainables.methods.settings import icl_settings
 from trainables.models import Encoder, Weights
+from trainables.perturbations import Lookup
+from trainables.perturbed import Suites, evaluate_edited
+from trainables.perturbed_prompts import evaluate_edited_prompts
 from trainables.reading import OnBadRow
 from trainables.stage import PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
@@ -53,6 +60,8 @@ class Workplace:
     device: str = "cpu"
     language_adapters: str | None = None
     """The folder of language adapters, where the method `adapter` has some."""
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Perturbation suites by name."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ class Bench:
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
         self._features: dict[tuple[str, int, int | None], list[Feature]] = {}  # by task, longest text, rows
         self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
+        self._suites: dict[str, Suites] = {}
+        self._attacking: dict[str, Attacks] = {}
         self._resident: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -148,7 +159,7 @@ class Bench:
         if stage.parent is None and stage.settings.get("language_adapters"):
             # What an order adds is measured against the base model that speaks each language, too.
             self.model.attach({}, {}, "language adapters alone", language=True)
-        if stage.settings.get("measure") == "representations":
+        if stage.measure == "representations":
             return self._representations(stage, target), []
         longest = min(target.max_length, self._text_length(stage))
         if isinstance(self.model, Decoder) and target.kind in PLACEHOLDERS:
@@ -158,18 +169,65 @@ class Bench:
             self.model.add_head(target.trained_on, kind_of(target, self.model).head(target, self.model))
             self.model.load_head(target.trained_on, parent)
         head = self.model.head(target.trained_on) if target.trained_on else None
-        return evaluate(self.model, target, head, self._evaluation_sets(target, longest))
+        sets = self._evaluation_sets(target, longest)
+        if stage.measure == "perturbations":
+            return evaluate_edited(self.model, target, head, sets, self._suite(stage), longest)
+        if stage.measure == "attack":
+            recipe = str(stage.settings["attack"])
+            return self._attacks(stage).evaluate(self.model, target, head, sets, recipe, longest)
+        return evaluate(self.model, target, head, sets)
+
+    def _suite(self, stage: Stage) -> Suites:
+        """The suite that a stage scores on."""
+        name = str(stage.settings["suite"])
+        if name not in self._suites:
+            self._suites[name] = Suites(*self._settings(name), self.store)
+        return self._suites[name]
+
+    def _attacks(self, stage: Stage) -> Attacks:
+        """The attacks of the suite that a stage's is of."""
+        name = str(stage.settings["suite"])
+        if name not in self._attacking:
+            self._attacking[name] = Attacks(*self._settings(name))
+        return self._attacking[name]
+
+    def _settings(self, name: str) -> tuple[SuiteSettings, Lookup]:
+        settings = SuiteSettings.model_validate(self.place.suites[name])
+        guesses = None if isinstance(self.model, Decoder) else self._guesses
+        return settings, Lookup(settings, self.place.data_dir, guesses, model_fingerprint(self.place.model))
+
+    @cached_property
+    def _masked_lm(self) -> tuple[Fill, str]:
+        model, mask = self.model.masked_lm()
+        return fill_by(model, self.model.tokenizer), mask
+
+    def _guesses(self) -> tuple[Fill, str]:
+        """What the base model puts in the place of masked words."""
+        return self._masked_lm
 
     def _in_text(
         self, model: Decoder, stage: Stage, target: Task, longest: int
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Score in context or, where the target was trained on, by the same rule without demonstrations."""
+        """Score in context or, where the target was trained on, by the same rule without demonstrations.
+
+        ValueError for an attack, which `search.capabilities` refuses.
+        """
         settings = icl_settings(stage.settings)
         training = self._tasks[target.trained_on] if target.trained_on else None
         languages = self.place.languages[target.name]
         shown = Demonstrations.of(self._data, target, training, languages, settings)
         sets, seed = self._evaluation_sets(target, longest), stage.seed or 0
-        return evaluate_icl(model, target, sets, shown, settings, seed, self._text_length(stage))
+        room = self._text_length(stage)
+        if stage.measure == "attack":
+            raise ValueError(f"{target.name} cannot be attacked in text form")
+        if stage.measure == "perturbations":
+            graded = "f1" if target.kind == "span" else None
+
+            def ask(parts: Sequence[EvaluationSet]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+                return evaluate_icl(model, target, parts, shown, settings, seed, room, graded)
+
+            return evaluate_edited_prompts(model, target, sets, self._suite(stage), longest, ask)
+        return evaluate_icl(model, target, sets, shown, settings, seed, room)
 
     def _representations(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
         """How alike translations are to the model; of the base model also into how many tokens it cuts words."""

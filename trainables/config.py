@@ -19,7 +19,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Model = TypeVar("Model", bound=Config)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def configs_dir() -> Path:
@@ -83,7 +83,7 @@ def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, st
         raise Mistakes(_mistake(model, problem, where) for problem in error.errors()) from None
 
 
-def _mistake(model: type[Config], problem: Any, where: Mapping[str, str] | str) -> Mistake:
+def _mistake(model: type[BaseModel], problem: Any, where: Mapping[str, str] | str) -> Mistake:
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
     source = where if isinstance(where, str) else where.get(".".join(path[:2]), where.get("".join(path[:1]), ""))

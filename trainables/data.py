@@ -98,7 +98,7 @@ class DataSource:
         """16 hexadecimal digits over everything the examples of these splits and languages depend on."""
         # How a task is scored and where it is listed changes nothing of what is trained on.
         unread = {"question", "licence", "citation", "languages", "extra_languages", "mixed", "train", "difficulty"}
-        unread.add("template")  # of decoders, and said in their stages' settings
+        unread |= {"template", "word_order"}  # of decoders and of perturbations, and said in their stages' settings
         unread |= {"retrieval", "mining", "metric"} if set(splits) == {"train"} else set()
         unread |= KIND_SETTINGS - SETTINGS_OF.get(task.kind, set())
         parts: list[Any] = [task.model_dump(mode="json", exclude=unread), self._limit]

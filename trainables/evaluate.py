@@ -38,27 +38,17 @@ def evaluate(
     model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of scores and rows of predictions (`portion, language, id, score`) of a target, for all the sets."""
-    model.eval()
     kind = kind_of(task, model)
-    pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
-    stream = [feature for part in sets for feature in part.features]
-    predictions: list[Any] = [None] * len(stream)
-    for chosen in spoken_batches(model, task, sets):
-        batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
-        found = kind.predict(task, head, model.states(batch.ids, batch.mask, layer), batch.mask, batch.features)
-        for i, prediction in zip(chosen, found, strict=True):
-            predictions[i] = prediction
     scores: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
     thresholds: dict[str, float | None] = {}
-    at = 0
-    for part in sets:
-        own = predictions[at : at + len(part.features)]
-        at += len(part.features)
+    for part, own in zip(sets, predictions(model, task, head, sets), strict=True):
         if part.portion == "threshold":
             thresholds[part.language] = kind.score(task, part.examples, part.features, own).threshold
             continue
-        for portion, result in _portions(kind, task, part, own, thresholds.get(part.language)):
+        threshold = thresholds.get(part.language)
+        for portion, keep in portions_of(kind, part):
+            result = scored(kind, task, part.examples, part.features, own, keep, threshold)
             for place, figure in enumerate(result.metrics):
                 scores.append({
                     "language": part.language, "portion": portion, "metric": figure.metric, "main": place == 0,
@@ -70,6 +60,33 @@ def evaluate(
                     for example, score in zip(part.examples, result.items, strict=True)
                 ]
     return scores, items
+
+
+@torch.no_grad()
+def predictions(
+    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], distinct: bool = False
+) -> list[list[Any]]:
+    """Predictions of all the sets' features, set by set; where asked, equal features are read by the model once."""
+    model.eval()
+    kind = kind_of(task, model)
+    pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
+    stream = [feature for part in sets for feature in part.features]
+    first: list[int] = list(range(len(stream)))
+    if distinct and model.language is None:  # with language adapters the same text may be read in two languages
+        places: dict[Any, int] = {}
+        first = [places.setdefault(feature.content, place) for place, feature in enumerate(stream)]
+        kept = sorted(places.values())
+        batches: Iterator[list[int]] = ([kept[i] for i in b] for b in scoring_batches([stream[p] for p in kept]))
+    else:
+        batches = spoken_batches(model, task, sets)
+    found: list[Any] = [None] * len(stream)
+    for chosen in batches:
+        batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
+        told = kind.predict(task, head, model.states(batch.ids, batch.mask, layer), batch.mask, batch.features)
+        for i, prediction in zip(chosen, told, strict=True):
+            found[i] = prediction
+    rest = iter(found[place] for place in first)
+    return [[next(rest) for _ in part.features] for part in sets]
 
 
 def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> Iterator[list[int]]:
@@ -108,20 +125,31 @@ def in_search_half(unit: str) -> bool:
     return hashlib.sha256(f"half {unit}".encode()).digest()[0] < 128
 
 
-def _portions(
-    kind: Kind, task: Task, part: EvaluationSet, predictions: Sequence[Any], threshold: float | None
-) -> Iterator[tuple[Portion, Result]]:
-    yield part.portion, kind.score(task, part.examples, part.features, predictions, threshold)
-    if part.portion != "test":
-        return
-    for portion, wanted in (("search", True), ("report", False)):
-        keep = [i for i, example in enumerate(part.examples) if in_search_half(kind.unit(example)) == wanted]
-        place = {item: new for new, item in enumerate(keep)}
-        rows = [(f, p) for f, p in zip(part.features, predictions, strict=True) if f.item in place]
-        features = [replace(f, item=place[f.item]) for f, _ in rows]
-        if features:
-            examples = [part.examples[i] for i in keep]
-            yield portion, kind.score(task, examples, features, [p for _, p in rows], threshold)
+def portions_of(kind: Kind, part: EvaluationSet) -> Iterator[tuple[Portion, list[int]]]:
+    """The set itself and, of a test set, its two halves where they are not empty: which examples each has."""
+    every = list(range(len(part.examples)))
+    yield part.portion, every
+    if part.portion == "test":
+        half = [in_search_half(kind.unit(example)) for example in part.examples]
+        for portion, wanted in (("search", True), ("report", False)):
+            if keep := [place for place in every if half[place] == wanted]:
+                yield portion, keep
+
+
+def scored(
+    kind: Kind,
+    task: Task,
+    examples: Sequence[Example],
+    features: Sequence[Feature],
+    predicted: Sequence[Any],
+    keep: Sequence[int],
+    threshold: float | None,
+) -> Result:
+    """The figures of some of the examples, as if there were no others."""
+    place = {item: new for new, item in enumerate(keep)}
+    rows = [(f, p) for f, p in zip(features, predicted, strict=True) if f.item in place]
+    own = [replace(f, item=place[f.item]) for f, _ in rows]
+    return kind.score(task, [examples[i] for i in keep], own, [p for _, p in rows], threshold)
 
 
 def sets_of(

@@ -123,13 +123,15 @@ def evaluate_icl(
     settings: IclSettings,
     seed: int,
     longest: int | None = None,
+    figure: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of scores and rows of predictions as of `evaluate`, with demonstrations drawn `settings.draws` times.
 
     A value is the mean over draws, an item's too, and standard errors are over items' means. Each draw's own value of
     the main metric stands in rows `accuracy_draw_1`, `accuracy_draw_2`, … which are not main. Without demonstrations
     (`shots: 0`, or none to draw from) there is one draw and no such rows. The sets' `features` are not read. Prompts
-    have at most `longest` tokens with their answers, as many as the model reads where that is not given.
+    have at most `longest` tokens with their answers, as many as the model reads where that is not given. `figure` says
+    which metric's the items' are, where it is not the main one's.
     """
     model.eval()
     longest = longest or model.positions
@@ -144,7 +146,7 @@ def evaluate_icl(
         for portion, keep in _portions(task, part):
             scores += _rows(part, portion, keep)
         items += [
-            {"portion": part.portion, "language": part.language, "id": example.id, "score": _mean(part, place)}
+            {"portion": part.portion, "language": part.language, "id": example.id, "score": _mean(part, place, figure)}
             for place, example in enumerate(part.examples)
         ]
     return scores, items
@@ -272,7 +274,7 @@ def _rows(part: _Part, portion: Portion, keep: Sequence[int]) -> Iterator[dict[s
         }  # fmt: skip
 
 
-def _mean(part: _Part, place: int) -> float:
-    """An item's main figure, the mean over draws."""
-    values = [next(iter(draw[place].values())) for draw in part.draws]
+def _mean(part: _Part, place: int, figure: str | None) -> float:
+    """An item's figure, the main one where none is named, the mean over draws."""
+    values = [draw[place][figure or next(iter(draw[place]))] for draw in part.draws]
     return math.fsum(values) / len(values)

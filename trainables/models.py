@@ -214,6 +214,11 @@ class Encoder(nn.Module):
         rows = given[0].unsqueeze(0)  # the library takes batch × length × width
         return (self.encoder.invertible_adapters_forward(rows, rev=True).squeeze(0),)
 
+    def masked_lm(self) -> tuple[Any, str]:
+        """The base model as a masked language model, apart from this one and never trained; and its mask token."""
+        model = AutoModelForMaskedLM.from_pretrained(**self._source).eval().to(self.device)
+        return model, str(self.tokenizer.mask_token)
+
     def tuned(self) -> Weights:
         """A copy of all that is not the base model's, on the CPU: what a stage stores."""
         return {

@@ -52,6 +52,12 @@ class Stage:
     resumes: str | None = None
     resumable: bool = False
 
+    @property
+    def measure(self) -> str:
+        """What a score stage measures besides the target's clean score: `representations`, `perturbations`, or the
+        `attack` of a recipe; empty for the score itself."""
+        return str(self.settings.get("measure") or "")
+
     @cached_property
     def key(self) -> str:
         """32 hexadecimal digits: SHA-256 of the canonical JSON of all fields but `resumes` and `resumable`."""

@@ -169,7 +169,8 @@ class Task(Config):
 
     `mixed` makes the test languages of a task of sentence pairs two: every ordered pair of the languages it names,
     written `es-ru`, the first sentence in the one, the second in the other. Its `languages` are all of these pairs
-    where none is listed. `template` is the task's text form, in which decoders do it (docs/icl.md).
+    where none is listed. `template` is the task's text form, in which decoders do it (docs/icl.md). `word_order` says
+    that the label hangs on the order of the words (PAWS): no perturbation then changes that.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -190,6 +191,7 @@ class Task(Config):
     train_languages: list[str] = Field(default_factory=lambda: ["en"])
     translated: bool = False
     sham: bool = False
+    word_order: bool = False
     max_length: int = Field(128, ge=8, le=512)
     retrieval: Retrieval = Retrieval()
     span: Span = Span.model_validate({})

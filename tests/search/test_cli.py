@@ -27,7 +27,7 @@ CONTRACT = {
 }  # fmt: skip
 """DESIGN.md's flags, and two that the tasks brought."""
 
-LATER = {"--perturbations", "--tracker"}
+LATER = {"--tracker"}
 """Flags of the contract that later issues bring."""
 
 NO_SETTING = {"set", "dry_run", "debug"}

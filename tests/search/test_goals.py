@@ -81,3 +81,33 @@ def test_what_is_missing_makes_all_of_it_missing():
     assert heard("cost", "score", found=[]) is None
     assert heard("worst_language", "cost", found=others()) is None
     assert heard("score", "cost", objective="en-dev") is None
+
+
+def robust(values, portion, edit="keyboard", share=1.0):
+    """Scores of an edit by language; its main metric is another figure than its robust score."""
+    about = {"portion": portion, "perturbation": edit, "severity": 3, "n": 10, "stderr": None, "attackability": share}
+    return [
+        {"language": code, "value": figure, "metric": metric, "main": metric == "accuracy", **about}
+        for code, value in values.items() for metric, figure in (("accuracy", 1.0), ("robust", value))
+    ]  # fmt: skip
+
+
+def test_the_goal_robustness_is_the_mean_robust_score_that_the_objective_sees():
+    found = rows() + rows_of(CANDIDATE, 0, "xnli", [
+        *robust({"de": 0.3, "sw": 0.5}, "search"), *robust({"de": 0.9}, "search", share=0.3),
+        *robust({"de": 0.1}, "search", "word-order"), *robust({"en": 0.7}, "dev"), *robust({"de": 0.2}, "report"),
+        *robust({"sw": 0.0}, "search", "attack:deepwordbug"),
+    ])  # fmt: skip
+    found = [row for row in found if row.seed == 0]
+    clean = [row for row in found if row.perturbation == "none"]
+    assert heard("robustness", found=[row for row in found if row.attackability != 0.3]) == pytest.approx(0.4)
+    assert heard("robustness", found=found, objective="en-dev") == pytest.approx(0.7)
+    assert heard("robustness", found=clean) is None
+    assert heard("score", "robustness", found=clean) is None
+    # What is perturbed changes no other goal.
+    assert heard("score", "worst_language", found=found) == heard("score", "worst_language", found=clean)
+    # A cell below half attackable counts for nothing.
+    assert (
+        heard("robustness", found=clean + rows_of(CANDIDATE, 0, "xnli", robust({"de": 1.0}, "search", share=0.3)))
+        is None
+    )

@@ -115,7 +115,7 @@ def test_tables_hold_the_same_as_csv_and_parquet(study):
 def test_predictions_say_whose_they_are(study):
     found = pd.read_parquet(written(study) / "predictions" / "links.parquet")
     assert set(found.columns) == {
-        "portion", "language", "id", "score", "candidate", "seed", "target", "perturbation",
+        "portion", "language", "id", "score", "candidate", "seed", "target", "perturbation", "severity",
     }  # fmt: skip
     assert len(found) == 5 * 2 * 2
 

@@ -43,6 +43,11 @@ class Feature:
         return [self.ids, *self.others]
 
     @property
+    def content(self) -> tuple[Any, ...]:
+        """All that a prediction hangs on: features with equal contents have equal predictions."""
+        return tuple(self.ids), tuple(map(tuple, self.others)), tuple(self.positions), tuple(self.offsets)
+
+    @property
     def length(self) -> int:
         """Tokens of its longest sequence."""
         return max(map(len, self.rows)) if self.others else len(self.ids)
@@ -51,11 +56,18 @@ class Feature:
 @dataclass(frozen=True)
 class Result:
     """Scores of one task in one language: the metrics, the main one first, and one figure an example for paired
-    comparisons. `threshold` is what a kind that has one (mining) found best on these very examples."""
+    comparisons. `threshold` is what a kind that has one (mining) found best on these very examples. `graded` are the
+    figures that robustness is measured on, where those are others (of spans F1)."""
 
     metrics: list[Measured]
     items: list[float]
     threshold: float | None = None
+    graded: list[float] | None = None
+
+    @property
+    def figures(self) -> list[float]:
+        """One figure an example that falls as a perturbation does harm."""
+        return self.items if self.graded is None else self.graded
 
 
 class Kind(ABC):
@@ -100,6 +112,18 @@ class Kind(ABC):
 
         `threshold` is what the same model's Result on the language's dev set holds, if there is one.
         """
+
+    def figures(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[Any]
+    ) -> list[float]:
+        """One figure in [0, 1] an example, as robustness is measured on (`Result.figures`)."""
+        return self.score(task, examples, features, predictions).figures
+
+    def margin(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[float]:
+        """How sure the model is of the gold answer, in [0, 1], a feature: what an attack brings down."""
+        raise ValueError(f"a {self.name} task cannot be attacked")
 
     def unit(self, example: Example) -> str:
         """What stays together when items are split in halves: parallel items, pairs of translations."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, PairFrame, Result
+from trainables.kinds.base import Feature, Kind, PairFrame, Result, labels_tensor
 from trainables.kinds.classification import ClassificationHead
 from trainables.metrics import mean_of
 from trainables.models import Encoder
@@ -55,6 +55,17 @@ class Choice(Kind):
             raise ValueError("choice needs a head")
         best: list[int] = _by_item(head(states).squeeze(-1), features).argmax(-1).tolist()
         return best
+
+    def margin(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[float]:
+        """The probability of the right choice."""
+        if head is None:
+            raise ValueError("choice needs a head")
+        gold = labels_tensor(features, 0).to(states.device)
+        shares = _by_item(head(states).float().squeeze(-1), features).softmax(-1)
+        found: list[float] = shares.gather(1, gold.unsqueeze(1)).squeeze(1).tolist()
+        return found
 
     def score(
         self,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, Result
+from trainables.kinds.base import Feature, Kind, Result, labels_tensor
 from trainables.metrics import mean_of
 from trainables.models import Encoder
 from trainables.tasks import Task
@@ -61,6 +61,16 @@ class Classification(Kind):
         if head is None:
             raise ValueError("classification needs a head")
         return [task.labels[best] for best in head(states).argmax(-1).tolist()]
+
+    def margin(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[float]:
+        """The probability of the gold label."""
+        if head is None:
+            raise ValueError("classification needs a head")
+        gold = labels_tensor(features, 0).to(states.device)
+        found: list[float] = head(states).float().softmax(-1).gather(1, gold.unsqueeze(1)).squeeze(1).tolist()
+        return found
 
     def score(
         self,

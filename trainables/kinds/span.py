@@ -84,6 +84,21 @@ class Span(Kind):
         starts, ends = head(states).float().cpu().unbind(-1)
         return [_window(task, feature, s, e) for feature, s, e in zip(features, starts, ends, strict=True)]
 
+    def margin(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[float]:
+        """The probability of the gold span's two ends; 0 of a window that the answer is not in."""
+        if head is None:
+            raise ValueError("span extraction needs a head")
+        allowed = _allowed(states, features)
+        shares = head(states).float().masked_fill(~allowed.unsqueeze(-1), -torch.inf).softmax(1)
+        found = []
+        for row, feature in enumerate(features):
+            start, end = feature.label if isinstance(feature.label, list) else (FIRST, FIRST)
+            there = start != FIRST or task.span.may_be_unanswerable
+            found.append(float(shares[row, start, 0] * shares[row, end, 1]) if there else 0.0)
+        return found
+
     def score(
         self,
         task: Task,
@@ -104,7 +119,7 @@ class Span(Kind):
         both = [(f1 + exact) / 2 for f1, exact in rows]
         f1 = mean_of("f1", [row[0] for row in rows])
         exact = mean_of("exact_match", [row[1] for row in rows])
-        return Result([mean_of("f1_em", both), f1, exact], both)
+        return Result([mean_of("f1_em", both), f1, exact], both, graded=[row[0] for row in rows])
 
     @staticmethod
     def answers(

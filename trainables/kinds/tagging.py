@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import IGNORED, Feature, Kind, Result, TextFrame
+from trainables.kinds.base import IGNORED, Feature, Kind, Result, TextFrame, labels_tensor
 from trainables.metrics import mean_of, span_f1
 from trainables.models import Encoder
 from trainables.tasks import Task
@@ -64,6 +64,29 @@ class Tagging(Kind):
             raise ValueError("tagging needs a head")
         best = head(states).argmax(-1).tolist()
         return [[task.labels[row[p]] for p in f.positions] for row, f in zip(best, features, strict=True)]
+
+    def margin(
+        self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
+    ) -> list[float]:
+        """The mean probability of the gold tags."""
+        if head is None:
+            raise ValueError("tagging needs a head")
+        gold = labels_tensor(features, states.shape[1]).to(states.device)
+        known = gold != IGNORED
+        shares = head(states).float().softmax(-1).gather(2, gold.clamp(min=0).unsqueeze(2)).squeeze(2)
+        sizes = known.sum(1).clamp(min=1)
+        found: list[float] = ((shares * known).sum(1) / sizes).tolist()
+        return found
+
+    def figures(
+        self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]
+    ) -> list[float]:
+        """An example's share of right tags."""
+        tags: list[list[str]] = [[] for _ in examples]
+        for feature, predicted in zip(features, predictions, strict=True):
+            tags[feature.item] += predicted
+        pairs = [list(zip(example.tags, own, strict=True)) for example, own in zip(examples, tags, strict=True)]
+        return [sum(a == b for a, b in row) / len(row) for row in pairs]
 
     def score(
         self,
