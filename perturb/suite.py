@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from perturb.edits.base import Edit, Replacement, Text
 from perturb.recipes.settings import AttackSettings
 
-VERSION = 1
+VERSION = 2
 """Raised by hand whenever an edit's code or tables change what a suite holds."""
 
 Fields = Literal["all", "first", "second"]
@@ -107,9 +107,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Edited:
-    """What a suite makes of one language's examples: changes by edit and severity, one an example; and coverage."""
+    """What a suite makes of one language's examples: changes by edit and severity, one an example; by edit, which of
+    the examples have an admissible candidate (`open`); and coverage."""
 
     changes: dict[tuple[str, int], list[Changes]]
+    open: dict[str, list[bool]]
     coverage: dict[str, Coverage]
 
     def to_bytes(self) -> bytes:
@@ -119,7 +121,7 @@ class Edited:
             for cell, rows in self.changes.items()
         ]
         coverage = {name: list(vars(found).values()) for name, found in self.coverage.items()}
-        content = {"changes": changes, "coverage": coverage}
+        content = {"changes": changes, "open": self.open, "coverage": coverage}
         return gzip.compress(
             json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode(), compresslevel=6, mtime=0
         )
@@ -132,18 +134,21 @@ class Edited:
             (name, severity): [{f: [Replacement(*c) for c in found] for f, found in one.items()} for one in rows]
             for name, severity, rows in read["changes"]
         }
-        return cls(changes, {name: Coverage(*found) for name, found in read["coverage"].items()})
+        return cls(changes, read["open"], {name: Coverage(*found) for name, found in read["coverage"].items()})
 
 
 def prepare(edits: Iterable[Edit], items: Sequence[Item], severities: Sequence[int], seed: int) -> Edited:
-    """Edit one language's items; an item that an edit cannot change stays as it is (no changes)."""
+    """Edit one language's items; an item that an edit does not change stays as it is (no changes)."""
     changes: dict[tuple[str, int], list[Changes]] = {}
+    open_: dict[str, list[bool]] = {}
     coverage: dict[str, Coverage] = {}
     for edit in edits:
-        words = candidates = attackable = 0
+        words = candidates = 0
+        open_[edit.name] = []
         for severity in severities:
             changes[edit.name, severity] = []
         for item in items:
+            before = candidates
             made: dict[int, dict[str, list[Replacement]]] = {severity: {} for severity in severities}
             for name, text in item.texts.items():
                 rng = random.Random(f"{seed} {edit.name} {item.id} {name}")
@@ -152,8 +157,8 @@ def prepare(edits: Iterable[Edit], items: Sequence[Item], severities: Sequence[i
                 for severity, found in graded.replacements.items():
                     if found:
                         made[severity][name] = found
-            attackable += any(made.values())
+            open_[edit.name].append(candidates > before)
             for severity in severities:
                 changes[edit.name, severity].append(made[severity])
-        coverage[edit.name] = Coverage(len(items), attackable, words, candidates)
-    return Edited(changes, coverage)
+        coverage[edit.name] = Coverage(len(items), sum(open_[edit.name]), words, candidates)
+    return Edited(changes, open_, coverage)

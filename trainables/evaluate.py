@@ -41,10 +41,14 @@ def evaluate(
     kind = kind_of(task, model)
     scores: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
-    thresholds: dict[str, float | None] = {}
-    for part, own in zip(sets, predictions(model, task, head, sets), strict=True):
+    told = list(zip(sets, predictions(model, task, head, sets), strict=True))
+    thresholds = {
+        part.language: kind.score(task, part.examples, part.features, own).threshold
+        for part, own in told
+        if part.portion == "threshold"
+    }
+    for part, own in told:
         if part.portion == "threshold":
-            thresholds[part.language] = kind.score(task, part.examples, part.features, own).threshold
             continue
         threshold = thresholds.get(part.language)
         for portion, keep in portions_of(kind, part):

@@ -16,9 +16,9 @@ from perturb.edits.base import Edit
 from perturb.errors import BadInput
 from perturb.lexicon import Lexicon, Wordnet
 from perturb.recipes import RECIPES, recipe
-from perturb.script import known
 from perturb.recipes.settings import AttackSettings
 from perturb.recipes.stock import Stock
+from perturb.script import known
 from perturb.suite import SuiteSettings
 from trainables.config import build, find, place_of, read_yaml
 from trainables.edited import applies

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from perturb.edits import edit_class
 from perturb.edits.base import Edit
 from perturb.measure import Figure, figures, mean
 from perturb.suite import Edited, Item, SuiteSettings, prepare
@@ -114,8 +115,8 @@ def choose(task: Task, examples: Sequence[Example], most: int | None, seed: int)
 class Cell:
     """A set under one edit at one severity: all its examples, the chosen ones edited, with their features.
 
-    `reached` are those that the tokenizer sees changed, of the `edited` ones; `candidates` is how many the edit has a
-    word.
+    `edited` are those that it changes, `reached` those that it can change so that the tokenizer sees it; `candidates`
+    is how many the edit has a word.
     """
 
     perturbation: str
@@ -206,13 +207,20 @@ def cells_of(task: Task, kind: Kind, one: EditedSet, model: Encoder, longest: in
     for feature in kind.encode(task, [example for _, _, example in todo], model.tokenizer, longest):
         encoded[feature.item].append(feature)
     made = {(cell, item): (example, found) for (cell, item, example), found in zip(todo, encoded, strict=True)}
+    open_ = {
+        name: frozenset(item for item, there in zip(one.chosen, found, strict=True) if there)
+        for name, found in one.edited.open.items()
+    }
     cells = []
     for cell in one.edited.changes:
         rows = [made.get((cell, item), pair) for item, pair in enumerate(zip(one.part.examples, own, strict=True))]
         edited = frozenset(item for item in one.chosen if (cell, item) in made)
-        reached = frozenset(item for item in edited if _ids(rows[item][1]) != _ids(own[item]))
-        for item in edited - reached:
+        undone = frozenset(item for item in edited if _ids(rows[item][1]) == _ids(own[item]))
+        for item in undone:
             rows[item] = one.part.examples[item], own[item]
+        # What was left as it is this time counts as what was edited: it could have been.
+        could = edited if edit_class(cell[0]).control else open_[cell[0]]
+        reached = could - undone
         features = [replace(feature, item=item) for item, (_, found) in enumerate(rows) for feature in found]
         cover = one.edited.coverage[cell[0]]
         candidates = cover.candidates / cover.words if cover.words else 0.0

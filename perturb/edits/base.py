@@ -137,7 +137,8 @@ class Edit(ABC):
         return self.control or survives(old, new)
 
     def graded(self, text: Text, rng: random.Random, severities: Sequence[int]) -> Graded:
-        """What becomes of a text at each severity: a share of its sites, one at least where there is any.
+        """What becomes of a text at each severity: a share of its sites, rounded up or down at random, so that it is
+        this share in the mean. A text with few sites may stay as it is.
 
         The places and what they become are drawn once for all severities: what is changed at one is changed alike at
         the next.
@@ -148,7 +149,7 @@ class Edit(ABC):
         rest = rng.random()
         found = {}
         for severity in severities:
-            count = max(1, int(SHARES[severity - 1] * len(sites) + rest))
+            count = int(SHARES[severity - 1] * len(sites) + rest)
             places = sorted(chosen[:count])
             found[severity] = [
                 Replacement(start, end, options[int(drawn[place] * len(options))])
@@ -157,7 +158,7 @@ class Edit(ABC):
         return Graded(found, len(text.words), sum(len(site.options) for site in sites))
 
     def replacements(self, text: Text, rng: random.Random, severity: int) -> list[Replacement]:
-        """What becomes of a text at one severity; nothing where it has no site."""
+        """What becomes of a text at one severity (`graded`)."""
         return self.graded(text, rng, [severity]).replacements[severity]
 
     def perturb(self, text: Text | str, rng: random.Random, severity: int = 3, language: str = "en") -> str:

@@ -123,6 +123,8 @@ class Transposition(WordEdit):
 def units(word: str) -> list[str]:
     """A word's letters with all that belongs to them: its grapheme clusters, with the signs and the stacked consonants
     that Unicode takes for clusters of their own in some scripts (Burmese ာ, Khmer and Kannada conjuncts)."""
+    if not _MARK.search(word):  # what stacks is a mark, too
+        return graphemes(word)
     found: list[str] = []
     for cluster in graphemes(word):
         if found and (_MARK.match(cluster) or _STACKS.match(found[-1][-1])):

@@ -7,11 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALONE = '''
-import os, socket, sys
+ALONE = """
+import os, socket, sys, traceback
+
+touched = []
 
 def refuse(*asked, **_):
-    raise AssertionError(f"the network was touched: {asked[:3]}")
+    callers = [frame.name for frame in traceback.extract_stack()]
+    if "_has_ipv6" not in callers:  # urllib3 makes a socket, and does not use it, when it is imported
+        touched.append((asked[:3], callers[-6:]))  # whoever asked may catch the error
+    raise OSError("there is no network")
 
 socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refuse
 socket.create_connection = socket.getaddrinfo = socket.gethostbyname = refuse
@@ -44,12 +49,25 @@ from trainables.tasks import load_task
 
 # A girl reads a long letter at home: in scripts that the mini suite does not have.
 MORE = {
-    "el": "Το κορίτσι διαβάζει ένα μακρύ γράμμα", "he": "הילדה קוראת מכתב ארוך בבית", "ka": "გოგონა სახლში გრძელ წერილს კითხულობს",
-    "hy": "Աղջիկը տանը երկար նամակ է կարդում", "bn": "মেয়েটি বাড়িতে একটি লম্বা চিঠি পড়ছে", "pa": "ਕੁੜੀ ਘਰ ਵਿੱਚ ਲੰਮੀ ਚਿੱਠੀ ਪੜ੍ਹਦੀ ਹੈ",
-    "gu": "છોકરી ઘરે લાંબો પત્ર વાંચે છે", "ta": "சிறுமி வீட்டில் நீண்ட கடிதம் படிக்கிறாள்", "te": "అమ్మాయి ఇంట్లో పొడవైన ఉత్తరం చదువుతోంది",
-    "kn": "ಹುಡುಗಿ ಮನೆಯಲ್ಲಿ ಉದ್ದನೆಯ ಪತ್ರ ಓದುತ್ತಾಳೆ", "ml": "പെൺകുട്ടി വീട്ടിൽ നീണ്ട കത്ത് വായിക്കുന്നു", "si": "ගැහැණු ළමයා ගෙදර දිගු ලිපියක් කියවයි",
-    "lo": "ເດັກຍິງອ່ານຈົດໝາຍຍາວຢູ່ເຮືອນ", "km": "ក្មេងស្រីអានសំបុត្រវែងនៅផ្ទះ", "my": "မိန်းကလေးက အိမ်မှာ စာရှည်ကို ဖတ်တယ်",
-    "ko": "소녀가 집에서 긴 편지를 읽는다", "ja": "むすめは家でながい手紙をよんでいる", "am": "ልጅቷ ቤት ውስጥ ረጅም ደብዳቤ ታነባለች", "bo": "བུ་མོས་ཁྱིམ་དུ་ཡི་གེ་རིང་པོ་ཀློག་གི་འདུག",
+    "el": "Το κορίτσι διαβάζει ένα μακρύ γράμμα",
+    "he": "הילדה קוראת מכתב ארוך בבית",
+    "ka": "გოგონა სახლში გრძელ წერილს კითხულობს",
+    "hy": "Աղջիկը տանը երկար նամակ է կարդում",
+    "bn": "মেয়েটি বাড়িতে একটি লম্বা চিঠি পড়ছে",
+    "pa": "ਕੁੜੀ ਘਰ ਵਿੱਚ ਲੰਮੀ ਚਿੱਠੀ ਪੜ੍ਹਦੀ ਹੈ",
+    "gu": "છોકરી ઘરે લાંબો પત્ર વાંચે છે",
+    "ta": "சிறுமி வீட்டில் நீண்ட கடிதம் படிக்கிறாள்",
+    "te": "అమ్మాయి ఇంట్లో పొడవైన ఉత్తరం చదువుతోంది",
+    "kn": "ಹುಡುಗಿ ಮನೆಯಲ್ಲಿ ಉದ್ದನೆಯ ಪತ್ರ ಓದುತ್ತಾಳೆ",
+    "ml": "പെൺകുട്ടി വീട്ടിൽ നീണ്ട കത്ത് വായിക്കുന്നു",
+    "si": "ගැහැණු ළමයා ගෙදර දිගු ලිපියක් කියවයි",
+    "lo": "ເດັກຍິງອ່ານຈົດໝາຍຍາວຢູ່ເຮືອນ",
+    "km": "ក្មេងស្រីអានសំបុត្រវែងនៅផ្ទះ",
+    "my": "မိန်းကလေးက အိမ်မှာ စာရှည်ကို ဖတ်တယ်",
+    "ko": "소녀가 집에서 긴 편지를 읽는다",
+    "ja": "むすめは家でながい手紙をよんでいる",
+    "am": "ልጅቷ ቤት ውስጥ ረጅም ደብዳቤ ታነባለች",
+    "bo": "བུ་མོས་ཁྱིམ་དུ་ཡི་གེ་རིང་པོ་ཀློག་གི་འདུག",
     "or": "ଝିଅଟି ଘରେ ଲମ୍ବା ଚିଠି ପଢୁଛି",
 }
 
@@ -84,9 +102,10 @@ assert edited == everywhere, everywhere - edited
 assert seen == set(settings.edits), set(settings.edits) ^ seen
 assert len(attacked) > len(everywhere) / 2, attacked  # an untrained head answers some rightly, in most languages
 
+assert touched == [], touched
 print(len({name for code in everywhere for name in scripts(code)}), "scripts")
 print([str(path.relative_to(home)) for path in home.rglob("*")])
-'''
+"""
 
 
 def test_suites_and_attacks_touch_neither_network_nor_home(tmp_path):

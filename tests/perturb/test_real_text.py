@@ -16,24 +16,30 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import accumulate, pairwise, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import regex
-from tokenizers import Tokenizer
+from keeping import (
+    broken_clusters,
+    broken_letters,
+    broken_segmentation,
+    not_nested,
+    touched,
+    unseen,
+    wrong_example,
+    wrong_script,
+)  # fmt: skip
 
-import trainables
 from perturb.edits import EDITS, Resources, make_edit
-from perturb.edits.base import SEVERITIES, Edit, Replacement, Text, apply, moved, normalised
-from perturb.lexicon import Lexicon, Wordnet, folded
-from perturb.protect import negations
-from perturb.script import known, scripts, scripts_in
+from perturb.edits.base import SEVERITIES, Edit, Text, apply
+from perturb.lexicon import Lexicon, Wordnet
+from perturb.script import known, scripts
 from perturb.segment import graphemes, words
 from perturb.suite import Edited, Item, prepare
 from trainables.data import DataSource
-from trainables.edited import FIXED_TAGS, applies, changed, item_of, vocabulary
+from trainables.edited import applies, changed, item_of, vocabulary
 from trainables.examples import Example
 from trainables.perturbations import translations
 from trainables.tasks import Task, load_task
@@ -49,10 +55,6 @@ LANGUAGES = [
 TASKS = ("udpos", "panx", "tatoeba", "xnli", "xquad")
 FEW, ALL = 20, 200
 """Texts of a language in the quick run and in the slow one."""
-
-NUMBER = regex.compile(r"\p{N}+")
-# A mark that has nothing to stand on. Burmese and Khmer signs are marks that are clusters of their own.
-LOOSE = regex.compile(r"(?<![\p{L}\p{M}\p{N}\p{S}\p{P}\p{Cf}])\p{M}")
 
 
 class Case(NamedTuple):
@@ -132,109 +134,6 @@ def digest(edited: Edited, order: Sequence[int]) -> str:
     return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-# --- what is kept -----------------------------------------------------------------------------------------------------
-
-
-def broken_segmentation(text: Text) -> Iterator[str]:
-    at, rebuilt = 0, ""
-    for start, end in text.words:
-        if not at <= start < end:
-            yield f"words overlap at {start}"
-        rebuilt += text.text[at:start] + text.text[start:end]
-        at = end
-    rebuilt += text.text[at:]
-    if rebuilt.encode("utf-8", "surrogatepass") != text.text.encode("utf-8", "surrogatepass"):
-        yield "the words and what is between them are not the text"
-    if text.spans is None and not {place for span in text.words for place in span} <= boundaries(text.text):
-        yield "a word cuts a cluster"
-
-
-def boundaries(text: str) -> set[int]:
-    """Where the clusters of a text begin and end."""
-    return {0, *accumulate(map(len, graphemes(text)))}
-
-
-def broken_clusters(text: Text, new: str, replacements: Sequence[Replacement]) -> Iterator[str]:
-    """No replacement begins or ends inside a cluster of the text, none of what it writes melts with what stands beside
-    it in the new text, and it leaves no mark without its letter."""
-    old, after = boundaries(text.text), boundaries(new)
-    shift = 0
-    for start, end, written in replacements:
-        if not {start, end} <= old:
-            yield f"{text.text[start:end]!r} cuts a cluster"
-        if not {start + shift, start + shift + len(written)} <= after:
-            yield f"{written!r} for {text.text[start:end]!r} melts with what is beside it"
-        shift += len(written) - (end - start)
-    if not set(LOOSE.findall(new)) <= set(LOOSE.findall(text.text)):
-        yield "a mark stands alone"
-
-
-def wrong_script(edit: Edit, text: Text, replacements: Sequence[Replacement]) -> Iterator[str]:
-    for start, end, written in [] if edit.leaves_script else replacements:
-        foreign = scripts_in(written) - scripts_in(text.text[start:end]) - set(scripts(text.language))
-        if foreign:
-            yield f"{written!r} for {text.text[start:end]!r} is {foreign}"
-
-
-def touched(text: Text, new: str, replacements: Sequence[Replacement]) -> Iterator[str]:
-    """What is fixed, numbers and negations (found without the spans that the edit was given) are where they were."""
-    saying_no = negations(text.language)
-    places = [*text.fixed, *(match.span() for match in NUMBER.finditer(text.text))]
-    if saying_no:
-        said = ((span, folded(text.text[slice(*span)], text.language)) for span in text.words)
-        places += [span for span, word in said if word in saying_no.words]
-    for start, end in places:
-        at = moved(start, replacements)
-        if any(start < last and first < end for first, last, _ in replacements) or (
-            new[at : at + end - start] != text.text[start:end]
-        ):
-            yield f"{text.text[start:end]!r} was touched"
-    if NUMBER.findall(new) != NUMBER.findall(text.text):
-        yield "other numbers than before"
-
-
-@cache
-def micro() -> Tokenizer:
-    """The micro model's own: NFKC and pieces, bytes where there is no piece."""
-    tokenizer = Tokenizer.from_file(str(Path(trainables.__file__).parent / "micro" / "tokenizer.json"))
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def unseen(edit: Edit, text: Text, new: str) -> Iterator[str]:
-    """A change is seen by the tokenizers (SentencePiece's nmt_nfkc, the micro model's NFKC with bytes); a control is
-    not."""
-    pairs = [(normalised(text.text), normalised(new)), tuple(one.ids for one in micro().encode_batch([text.text, new]))]
-    for name, (before, after) in zip(("nmt_nfkc", "the micro tokenizer"), pairs, strict=True):
-        if (before == after) != edit.control:
-            yield f"{name} {'sees a control' if edit.control else 'undoes the change'}"
-
-
-def wrong_example(case: Case, edit: Edit, changes, after: Example) -> Iterator[str]:
-    before = case.example
-    same = replace(after, text=before.text, pair=before.pair, words=before.words, answers=before.answers)
-    if same != before:
-        yield "more than its texts is changed"
-    if [a.text for a in after.answers] != [a.text for a in before.answers]:
-        yield "an answer has another text"
-    for answer in after.answers:
-        if (after.pair or "")[answer.start : answer.start + len(answer.text)] != answer.text:
-            yield f"the answer {answer.text!r} is not at {answer.start}"
-    if len(after.words) != len(before.words):
-        yield f"{len(before.words)} tokens became {len(after.words)}"
-    for old, new, tag in zip(before.words, after.words, before.tags, strict=False):
-        if not new.strip() or len(new.split()) > len(old.split()):
-            yield f"the token {old!r} became {new!r}"
-        if tag.rpartition("-")[2] in FIXED_TAGS and new != old:
-            yield f"{old!r}, which is {tag}, became {new!r}"
-
-
-def not_nested(made: dict[int, dict[str, Sequence[Replacement]]]) -> Iterator[str]:
-    for less, more in pairwise(SEVERITIES):
-        if any(not set(found) <= set(made[more].get(field, ())) for field, found in made[less].items()):
-            yield f"what is changed at severity {less} is not at {more}"
-
-
 def faults(data_dir: Path, language: str, most: int, looked_at: Sequence[int]) -> Iterator[str]:
     """All that is wrong with what the edits make of a language's texts; texts are looked at where that many are
     changed."""
@@ -253,14 +152,16 @@ def faults(data_dir: Path, language: str, most: int, looked_at: Sequence[int]) -
                 enough |= {edit.name} if severity == 5 and max(map(len, changes.values()), default=0) > 8 else set()
             told = [*not_nested(made)]
             for severity in looked_at:
-                told += wrong_example(case, edit, made[severity], changed(case.task, case.example, made[severity]))
+                after = changed(case.task, case.example, made[severity])
+                told += wrong_example(case.example, after, made[severity])
                 for field, replacements in made[severity].items():
                     text = case.item.texts[field]
                     new = apply(text.text, replacements)
                     told += [
                         f"{field}, severity {severity}: {what}"
                         for found in (
-                            broken_clusters(text, new, replacements), wrong_script(edit, text, replacements),
+                            broken_clusters(text, new, replacements), broken_letters(edit, text, replacements),
+                            wrong_script(edit, text, replacements),
                             touched(text, new, replacements), unseen(edit, text, new),
                         )
                         for what in found

@@ -17,6 +17,7 @@ from search.planner import Planner
 from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
+from trainables import icl
 from trainables.bench import Bench, Workplace
 from trainables.errors import Mistakes
 from trainables.stage import PREDICTIONS
@@ -447,7 +448,13 @@ def _rows(bench, stage):
     return bench.store.record(stage.key)["scores"], pd.read_parquet(io.BytesIO(content)).to_dict("records")
 
 
-def test_a_decoders_span_is_measured_by_its_f1(tmp_path, files):
+def test_a_decoders_span_is_measured_by_its_f1(tmp_path, monkeypatch):
+    """Of answers with a word too many, half right by that and wrong by exact match."""
+
+    def said(model, task, examples, *given):
+        return [f"{example.answers[0].text} xyz" for example in examples]
+
+    monkeypatch.setattr(icl, "predict", said)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**SUITE, "edits": ["double-spaces", "keyboard"], "examples": 2}))
     study = study_of(
         tmp_path, "micro-decoder", tmp_path / "c.yaml", targets="mini-xquad", languages="de",
@@ -462,7 +469,8 @@ def test_a_decoders_span_is_measured_by_its_f1(tmp_path, files):
               and r["perturbation"] == "keyboard"}  # fmt: skip
     own = [r for r in items if r["portion"] == "test" and r["severity"] == 5 and r["perturbation"] == "keyboard"]
     assert values["f1"] == pytest.approx(sum(r["score"] for r in own) / len(own))
-    assert "f1_em" in values
+    assert values["f1"] == pytest.approx(2 * values["f1_em"])
+    assert values["robust"] == values["f1"] > 0
     controls = [r for r in items if r["perturbation"] == "double-spaces"]
     assert all(r["score"] == r["clean"] and not r["attackable"] for r in controls)
 

@@ -157,14 +157,15 @@ def test_retrieval_is_right_where_the_translation_is_nearest(tiny, language):
 def test_the_same_english_sentence_twice_is_right_either_way(tiny):
     task = task_of("retrieval")
     examples = portions_of(task, ["de"], 6)["test", "de"]
-    twins = [
-        replace(example, pair=examples[0].pair) if place < 2 else example for place, example in enumerate(examples)
-    ]
+    pairs = [examples[0].pair if place < 2 else example.pair for place, example in enumerate(examples)]
+    twins = [replace(example, text=pair, pair=pair) for example, pair in zip(examples, pairs, strict=True)]
     (part,) = sets_of(task, {("test", "de"): twins}, tiny)
     victim = Victim(tiny, task, None, part, ["text"], task.max_length)
     _, items = evaluate(tiny, task, None, [part])
     told = victim([(place, example.text) for place, example in enumerate(twins)])
     assert told[:, 0].tolist() == [row["score"] for row in items]
+    assert told[:2, 0].tolist() == [1, 1]
+    assert bool((told[:2, 1] > 0.5 + 1e-4).all())  # its twin is no rival
     one = replace(part, examples=twins[:1], features=part.features[:2])
     assert Victim(tiny, task, None, one, ["text"], 96)([(0, twins[0].text)])[0, 0] == 1  # nothing else to find
 

@@ -239,6 +239,7 @@ def test_controls_do_change_the_texts(tiny, tmp_path):
     (cell,) = stream_of(tiny, task, sets, suites, task.max_length).cells[0]
     assert len(cell.edited) == 10
     assert cell.reached == frozenset()
+    assert cell.examples == list(sets[0].examples)  # so that answers are read off the clean contexts
     (one, _) = stream_of(tiny, task, sets, suites, task.max_length).sets
     for item, changes in zip(one.chosen, one.edited.changes["double-spaces", 5], strict=True):
         edited = changed(task, one.part.examples[item], changes)
@@ -285,6 +286,13 @@ def test_the_order_of_sets_changes_nothing(tiny, done, tmp_path, kind):
     others = evaluate_edited(tiny, task, head, sets[::-1], suites_in(tmp_path), task.max_length)
     assert close(rows, others[0])
     assert close(items, others[1])
+
+
+def test_thresholds_may_come_after_what_they_are_for(tiny, done, tmp_path):
+    task, head, sets, _, rows, _ = done("mining")
+    others, _ = evaluate_edited(tiny, task, head, sets[::-1], suites_in(tmp_path), task.max_length)
+    assert close(rows, others)
+    assert close(*(evaluate(tiny, task, head, own)[0] for own in (sets, sets[::-1])))
 
 
 def test_a_set_alone_is_the_same(tiny, done, tmp_path):
