@@ -194,15 +194,19 @@ def examples(group: str, edits: dict[str, Edit]) -> Iterator[str]:
 
 
 def example(edit: Edit, language: str) -> str:
-    """The first change of a suite of severity 1, before and after."""
+    """One change that the edit may make, before and after."""
     if not edit.exists(language):
         return NOWHERE
-    text, found = changes(edit, language, 1)
-    if not found:
+    text, _ = changes(edit, language, 1)
+    sites = edit.admissible(text)
+    if not sites:
         return NOTHING
-    start, end = around(text, found[0])
+    rng = random.Random(f"0 {edit.name} {language}")
+    site = rng.choice(sites)
+    found = Replacement(site.start, site.end, rng.choice(site.options))
+    start, end = around(text, found)
     before = text.text[start:end]
-    after = text.text[start : found[0].start] + found[0].text + text.text[found[0].end : end]
+    after = text.text[start : found.start] + found.text + text.text[found.end : end]
     mark = "\u200e" if direction(language) == "rtl" else ""  # or the arrow would point the other way
     told = SHOWN.get(edit.name, lambda _, after: after)
     return f"{before}{mark} → {mark}{told(before, after)}"
