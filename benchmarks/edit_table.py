@@ -90,7 +90,7 @@ WHY = {
 
 PICTURED = ("vi", "ru", "el", "ar", "hi", "ta", "th", "ko", "ja", "ka")
 PICTURED_EDITS = ("keyboard", "transposition", "lookalikes", "diacritics", "romanisation", "code-mixing")
-PICTURED_SEVERITY = 3
+PICTURED_SEVERITY = 5
 
 NOWHERE, NOTHING = "n/a", "–"
 """The edit does not exist in the language; it does, but has nothing to change in this sentence."""
