@@ -8,10 +8,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+import regex
+
 from perturb.edits.base import Site, Text, WordEdit
 from perturb.errors import BadInput
 from perturb.lexicon import Lexicon, folded, language_code, spread
 from perturb.script import UNSPACED, scripts_in
+
+_DIGIT = regex.compile(r"\p{N}")
 
 
 class CodeMixing(WordEdit):
@@ -45,14 +49,14 @@ class CodeMixing(WordEdit):
         return language_code(language) in self._languages
 
     def options(self, word: str, language: str) -> tuple[str, ...]:
-        """The word's translations, language by language."""
+        """The word's translations, language by language; none in digits, as some stand in lexicons."""
         found = self._lexicon.translations(word, language)
         return spread(
             translation
             for other, translations in found.items()
             if self._into is None or other in self._into
             for translation in translations
-            if folded(translation, other) != folded(word, language)
+            if folded(translation, other) != folded(word, language) and not _DIGIT.search(translation)
         )
 
     def sites(self, text: Text) -> Iterator[Site]:

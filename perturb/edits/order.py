@@ -86,7 +86,7 @@ class DoubledWords(_Words):
 
 def _left_out(text: Text, start: int, end: int) -> Site:
     """Nothing for what is left out; a space where that might make one number of two."""
-    parted = text.text[end : end + 1].isnumeric() and not (spaced(text.language) and text.text[start - 1].isspace())
+    parted = text.text[end : end + 1].isdigit() and not (spaced(text.language) and text.text[start - 1].isspace())
     return Site(start, end, [" " if parted and start else ""])
 
 

@@ -79,6 +79,12 @@ class TestCodeMixing:
         assert offered(self.edit, "ice") == {"ice": ["gefrorenes Wasser"]}
         assert offered(self.edit, "ice", spans=((0, 3),)) == {}
 
+    def test_no_number_comes_of_a_word(self):
+        edit = CodeMixing(
+            Lexicon.of([("en", "eleven", "th", "๑๑"), ("en", "water", "fi", "H2O"), ("en", "water", "fi", "vesi")])
+        )
+        assert offered(edit, "eleven glasses of water") == {"water": ["vesi"]}
+
     def test_what_is_fixed_stays(self):
         assert [site.start for site in self.edit.admissible(Text("dog and dog", "en", fixed=((0, 3),)))] == [8]
         assert offered(self.edit, "dog", fixed=((1, 2),)) == {}
