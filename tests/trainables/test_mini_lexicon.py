@@ -125,8 +125,8 @@ def test_code_mixing_changes_nearly_every_text(code):
     edit = CodeMixing(lexicon())
     assert edit.exists(code)
     examples = generate.examples("nli", "test", code)
-    changed = [edit.replacements(Text(e.text, code), random.Random(e.id), 3) for e in examples]
-    assert sum(map(bool, changed)) >= 0.9 * len(examples)
+    open_ = [edit.admissible(Text(e.text, code)) for e in examples]
+    assert sum(map(bool, open_)) >= 0.9 * len(examples)
 
 
 # --- words of a language ----------------------------------------------------------------------------------------------
