@@ -106,13 +106,14 @@ class Lexicon:
         return cls(_all(((f"entry {number}", entry) for number, entry in enumerate(entries, 1)), _entry))
 
     @classmethod
-    def read(cls, folder: Path | str) -> Lexicon:
-        """The lexicons of a folder: `*.jsonl[.gz]` in it and in its folders `bli_*`, rows of `lang` (`de-fi`, from and
-        to), `src` and `tgt`.
+    def read(cls, folder: Path | str, beside: bool = True) -> Lexicon:
+        """The lexicons of a folder: `*.jsonl[.gz]` in its folders `bli_*` and, unless they are something else there,
+        `beside` these; rows of `lang` (`de-fi`, from and to), `src` and `tgt`.
 
         Raises BadInput where there is none, and for malformed rows, each with its file and line.
         """
-        files = _files(Path(folder), "*.jsonl", "*.jsonl.gz", "bli_*/*.jsonl", "bli_*/*.jsonl.gz")
+        own = ("*.jsonl", "*.jsonl.gz") if beside else ()
+        files = _files(Path(folder), *own, "bli_*/*.jsonl", "bli_*/*.jsonl.gz")
         if not files:
             right = 'a folder of .jsonl[.gz] files, a row: {"lang": "de-fi", "src": "Hund", "tgt": "koira"}'
             raise BadInput("there is no bilingual lexicon here", where=str(folder), right=right)

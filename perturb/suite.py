@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from perturb.edits.base import Edit, Replacement, Text
 from perturb.recipes.settings import AttackSettings
 
-VERSION = 2
+VERSION = 3
 """Raised by hand whenever an edit's code or tables change what a suite holds."""
 
 Fields = Literal["all", "first", "second"]
@@ -69,6 +69,12 @@ class SuiteSettings(BaseModel):
             raise ValueError(f"'{twice[0]}' is named twice")
         return value
 
+    @property
+    def cells(self) -> set[str]:
+        """The edits at each severity, and the attacks: what rows of scores are told apart by."""
+        edits = {f"{name} at severity {severity}" for name in self.edits for severity in self.severities}
+        return edits | {f"the attack {attack.recipe}" for attack in self.attacks}
+
     def fingerprint(self, resources: str = "") -> str:
         """16 hexadecimal digits over all that the edited texts depend on besides the examples; `resources` stands for
         the lexicons."""
@@ -107,21 +113,19 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Edited:
-    """What a suite makes of one language's examples: changes by edit and severity, one an example; by edit, which of
-    the examples have an admissible candidate (`open`); and coverage."""
+    """What a suite makes of one language's examples: changes by edit and severity, one an example; by edit, those of
+    all sites (`whole`), which tell what an edit can do to an example that a severity leaves as it is; and coverage."""
 
     changes: dict[tuple[str, int], list[Changes]]
-    open: dict[str, list[bool]]
+    whole: dict[str, list[Changes]]
     coverage: dict[str, Coverage]
 
     def to_bytes(self) -> bytes:
         """Gzipped JSON, the same bytes for the same content."""
-        changes = [
-            [*cell, [{name: list(found) for name, found in one.items()} for one in rows]]
-            for cell, rows in self.changes.items()
-        ]
+        changes = [[*cell, list(map(_plain, rows))] for cell, rows in self.changes.items()]
+        whole = {name: list(map(_plain, rows)) for name, rows in self.whole.items()}
         coverage = {name: list(vars(found).values()) for name, found in self.coverage.items()}
-        content = {"changes": changes, "open": self.open, "coverage": coverage}
+        content = {"changes": changes, "whole": whole, "coverage": coverage}
         return gzip.compress(
             json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode(), compresslevel=6, mtime=0
         )
@@ -131,34 +135,44 @@ class Edited:
         """The inverse of `to_bytes`."""
         read = json.loads(gzip.decompress(content))
         changes: dict[tuple[str, int], list[Changes]] = {
-            (name, severity): [{f: [Replacement(*c) for c in found] for f, found in one.items()} for one in rows]
-            for name, severity, rows in read["changes"]
+            (name, severity): list(map(_changes, rows)) for name, severity, rows in read["changes"]
         }
-        return cls(changes, read["open"], {name: Coverage(*found) for name, found in read["coverage"].items()})
+        whole = {name: list(map(_changes, rows)) for name, rows in read["whole"].items()}
+        return cls(changes, whole, {name: Coverage(*found) for name, found in read["coverage"].items()})
+
+
+def _plain(changes: Changes) -> dict[str, list[Replacement]]:
+    return {name: list(found) for name, found in changes.items()}
+
+
+def _changes(plain: Mapping[str, list[tuple[int, int, str]]]) -> Changes:
+    return {name: [Replacement(*one) for one in found] for name, found in plain.items()}
 
 
 def prepare(edits: Iterable[Edit], items: Sequence[Item], severities: Sequence[int], seed: int) -> Edited:
     """Edit one language's items; an item that an edit does not change stays as it is (no changes)."""
     changes: dict[tuple[str, int], list[Changes]] = {}
-    open_: dict[str, list[bool]] = {}
+    whole: dict[str, list[Changes]] = {}
     coverage: dict[str, Coverage] = {}
     for edit in edits:
         words = candidates = 0
-        open_[edit.name] = []
+        whole[edit.name] = []
         for severity in severities:
             changes[edit.name, severity] = []
         for item in items:
-            before = candidates
+            every: dict[str, list[Replacement]] = {}
             made: dict[int, dict[str, list[Replacement]]] = {severity: {} for severity in severities}
             for name, text in item.texts.items():
                 rng = random.Random(f"{seed} {edit.name} {item.id} {name}")
                 graded = edit.graded(text, rng, severities)
                 words, candidates = words + graded.words, candidates + graded.candidates
+                if graded.whole:
+                    every[name] = graded.whole
                 for severity, found in graded.replacements.items():
                     if found:
                         made[severity][name] = found
-            open_[edit.name].append(candidates > before)
+            whole[edit.name].append(every)
             for severity in severities:
                 changes[edit.name, severity].append(made[severity])
-        coverage[edit.name] = Coverage(len(items), sum(open_[edit.name]), words, candidates)
-    return Edited(changes, open_, coverage)
+        coverage[edit.name] = Coverage(len(items), sum(map(bool, whole[edit.name])), words, candidates)
+    return Edited(changes, whole, coverage)

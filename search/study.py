@@ -9,6 +9,7 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from perturb.edits import edit_class
 from perturb.errors import BadInput
 from search.candidate import Arm, Candidate
 from search.capabilities import attack_refusals, language_refusals, refusals
@@ -301,6 +302,22 @@ class Study:
             if not cells:
                 what = "none of its edits and attacks exists for these targets and languages"
                 raise Mistake(what, where=where, right="order-search ls edits, and docs/perturbations.md")
+        if "robustness" in self.settings.goals and not self._told_of_robustness():
+            seen = "English dev" if self.settings.objective == "en-dev" else "the test sets"
+            what = f"the goal robustness has no figure: no edit of the suites that keeps form or meaning changes {seen}"
+            raise Mistake(what, where=self._place("goals"), right="--perturbations standard, or other goals")
+
+    def _told_of_robustness(self) -> bool:
+        """Whether some edit that enters a robust score exists in what the search is told of."""
+        for lookup in self.lookups.values():
+            for target in self.targets:
+                english = ["en"] if target.trained_on else []
+                codes = english if self.settings.objective == "en-dev" else self.grid[target.name]
+                cells = (cell for there in lookup.grid(target, codes).values() for cell in there)
+                edits = [edit_class(cell) for cell in cells if not cell.startswith(ATTACK)]
+                if any(edit.keeps != "stress" and not edit.control for edit in edits):
+                    return True
+        return False
 
     @cached_property
     def language_folder(self) -> LanguageFolder | None:

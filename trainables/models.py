@@ -216,8 +216,10 @@ class Encoder(nn.Module):
 
     def masked_lm(self) -> tuple[Any, str]:
         """The base model as a masked language model, apart from this one and never trained; and its mask token."""
-        model = AutoModelForMaskedLM.from_pretrained(**self._source).eval().to(self.device)
-        return model, str(self.tokenizer.mask_token)
+        model, about = AutoModelForMaskedLM.from_pretrained(**self._source, output_loading_info=True)
+        if about["missing_keys"] or self.tokenizer.mask_token is None:
+            raise ValueError("the model has no head of a masked language model, which the edit masked-lm asks")
+        return model.eval().to(self.device), str(self.tokenizer.mask_token)
 
     def tuned(self) -> Weights:
         """A copy of all that is not the base model's, on the CPU: what a stage stores."""

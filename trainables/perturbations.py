@@ -42,14 +42,28 @@ def load_suites(names: Sequence[str], flag: str, most: int | None = None) -> dic
     found: dict[str, SuiteSettings] = {}
     for name in names:
         path = find("perturbations", name, flag)
-        suite = build(SuiteSettings, read_yaml(path), str(path))
+        suite = _resolved(build(SuiteSettings, read_yaml(path), str(path)))
         mistakes = list(_mistakes(suite, str(path)))
+        mistakes += [_overlap(suite, other, flag) for other in found.values() if suite.cells & other.cells]
         if suite.name in found:
             mistakes.append(Mistake(f"two suites are named '{suite.name}'", where=flag, right="a name of its own each"))
         if mistakes:
             raise Mistakes(mistakes)
         found[suite.name] = suite if most is None else _cut(suite, most)
     return found
+
+
+def _resolved(suite: SuiteSettings) -> SuiteSettings:
+    """With whole paths: workers have other working directories."""
+    folders = {key: getattr(suite, key) for key in ("lexicons", "wordnet")}
+    whole = {key: str(Path(path).expanduser().resolve()) for key, path in folders.items() if path}
+    return suite.model_copy(update=whole)
+
+
+def _overlap(suite: SuiteSettings, other: SuiteSettings, flag: str) -> Mistake:
+    shared = sorted(suite.cells & other.cells)
+    what = f"the suites '{other.name}' and '{suite.name}' both have {shared[0]}: their figures could not be told apart"
+    return Mistake(what, where=flag, right="one of them, or a suite that has all of it")
 
 
 def _cut(suite: SuiteSettings, most: int) -> SuiteSettings:
@@ -133,7 +147,8 @@ class Lookup:
 
     def mark(self, task: Task) -> str:
         """16 hexadecimal digits over the folders, and the model, that are looked up for a task; empty where none is."""
-        return self._mini_mark if task.source.mini else self._folder_mark
+        mark = self._mini_mark if task.source.mini else self._folder_mark
+        return f"{mark} word order" if task.word_order else mark
 
     @cached_property
     def _mini_mark(self) -> str:
@@ -147,7 +162,8 @@ class Lookup:
         parts = [self._model.encode()] if "masked-lm" in self.edits else []
         for folder in folders:
             for path in sorted(folder.rglob("*.jsonl*")) if folder else ():
-                if path.parent == folder or path.parent.name.startswith(("bli_", "omw_")):
+                own = path.parent == folder and folder != self._data
+                if own or path.parent.name.startswith(("bli_", "omw_")):
                     parts.append(path.name.encode() + path.read_bytes())
         return hashlib.sha256(b"".join(parts)).hexdigest()[:16] if parts else ""
 
@@ -178,7 +194,8 @@ class Lookup:
 
     @cached_property
     def _lexicon(self) -> Lexicon | None:
-        return Lexicon.read(self._lexicon_folder) if self._lexicon_folder else None
+        folder = self._lexicon_folder
+        return Lexicon.read(folder, beside=folder != self._data) if folder else None
 
     @cached_property
     def _wordnet(self) -> Wordnet | None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from perturb.edits import edit_class
 from perturb.edits.base import Edit
 from perturb.measure import Figure, figures, mean
 from perturb.suite import Edited, Item, SuiteSettings, prepare
@@ -197,9 +196,11 @@ def cells_of(task: Task, kind: Kind, one: EditedSet, model: Encoder, longest: in
     own: list[list[Feature]] = [[] for _ in one.part.examples]
     for feature in one.part.features:
         own[feature.item].append(feature)
+    # Severity 0 stands for all sites at once: not scored, it tells what the edit can do to each example.
+    every = {(name, 0): rows for name, rows in one.edited.whole.items()}
     todo = [
         (cell, item, changed(task, one.part.examples[item], changes))
-        for cell, rows in one.edited.changes.items()
+        for cell, rows in (*one.edited.changes.items(), *every.items())
         for item, changes in zip(one.chosen, rows, strict=True)
         if changes
     ]
@@ -207,20 +208,17 @@ def cells_of(task: Task, kind: Kind, one: EditedSet, model: Encoder, longest: in
     for feature in kind.encode(task, [example for _, _, example in todo], model.tokenizer, longest):
         encoded[feature.item].append(feature)
     made = {(cell, item): (example, found) for (cell, item, example), found in zip(todo, encoded, strict=True)}
-    open_ = {
-        name: frozenset(item for item, there in zip(one.chosen, found, strict=True) if there)
-        for name, found in one.edited.open.items()
-    }
+    seen = {place for place, (_, found) in made.items() if _ids(found) != _ids(own[place[1]])}
     cells = []
     for cell in one.edited.changes:
-        rows = [made.get((cell, item), pair) for item, pair in enumerate(zip(one.part.examples, own, strict=True))]
         edited = frozenset(item for item in one.chosen if (cell, item) in made)
-        undone = frozenset(item for item in edited if _ids(rows[item][1]) == _ids(own[item]))
-        for item in undone:
-            rows[item] = one.part.examples[item], own[item]
-        # What was left as it is this time counts as what was edited: it could have been.
-        could = edited if edit_class(cell[0]).control else open_[cell[0]]
-        reached = could - undone
+        reached = frozenset(
+            item for item in one.chosen if ((cell, item) if item in edited else ((cell[0], 0), item)) in seen
+        )
+        rows = [
+            made[cell, item] if item in edited & reached else pair
+            for item, pair in enumerate(zip(one.part.examples, own, strict=True))
+        ]
         features = [replace(feature, item=item) for item, (_, found) in enumerate(rows) for feature in found]
         cover = one.edited.coverage[cell[0]]
         candidates = cover.candidates / cover.words if cover.words else 0.0

@@ -50,9 +50,11 @@ class Site(NamedTuple):
 
 
 class Graded(NamedTuple):
-    """What an edit makes of a text: its replacements at each severity, the text's words, and all options it had."""
+    """What an edit makes of a text: its replacements at each severity, those of all sites, the text's words, and all
+    options it had."""
 
     replacements: dict[int, list[Replacement]]
+    whole: list[Replacement]
     words: int
     candidates: int
 
@@ -147,15 +149,15 @@ class Edit(ABC):
         chosen = rng.sample(range(len(sites)), len(sites))
         drawn = [rng.random() for _ in sites]
         rest = rng.random()
+        whole = [
+            Replacement(start, end, options[int(draw * len(options))])
+            for draw, (start, end, options) in zip(drawn, sites, strict=True)
+        ]
         found = {}
         for severity in severities:
             count = int(SHARES[severity - 1] * len(sites) + rest)
-            places = sorted(chosen[:count])
-            found[severity] = [
-                Replacement(start, end, options[int(drawn[place] * len(options))])
-                for place, (start, end, options) in ((place, sites[place]) for place in places)
-            ]
-        return Graded(found, len(text.words), sum(len(site.options) for site in sites))
+            found[severity] = [whole[place] for place in sorted(chosen[:count])]
+        return Graded(found, whole, len(text.words), sum(len(site.options) for site in sites))
 
     def replacements(self, text: Text, rng: random.Random, severity: int) -> list[Replacement]:
         """What becomes of a text at one severity (`graded`)."""

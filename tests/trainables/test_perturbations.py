@@ -34,9 +34,18 @@ def fill(texts, most):
 
 def test_every_shipped_suite_is_whole():
     assert {"standard", "severity", "stress", "controls", "attacks"} <= set(SHIPPED)
-    found = load_suites(SHIPPED, "--perturbations")
-    assert list(found) == SHIPPED
-    assert all(suite.question for suite in found.values())
+    for name in SHIPPED:
+        (suite,) = load_suites([name], "--perturbations").values()
+        assert suite.name == name
+        assert suite.question
+
+
+def test_suites_that_share_a_cell_are_not_taken_together():
+    assert list(load_suites(["standard", "attacks", "stress", "controls"], "--perturbations"))
+    with pytest.raises(Mistake) as mistake:
+        load_suites(["standard", "severity"], "--perturbations")
+    assert "could not be told apart" in str(mistake.value)
+    assert "at severity 3" in str(mistake.value)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -72,7 +81,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
 
 
 def test_a_worker_reads_the_same_settings():
-    for suite in load_suites(SHIPPED, "").values():
+    for suite in (suite for name in SHIPPED for suite in load_suites([name], "").values()):
         again = SuiteSettings.model_validate(json.loads(json.dumps(suite.model_dump(mode="json"))))
         assert again == suite
         assert again.fingerprint("x") == suite.fingerprint("x")
