@@ -79,12 +79,6 @@ def restored(found: str, word: str, language: str) -> str:
     return dotted[:1].title() + found[1:]
 
 
-def spread(options: Iterable[T], most: int = 64) -> tuple[T, ...]:
-    """At most so many of the options, each once, at even distances where there are more."""
-    found = tuple(dict.fromkeys(options))
-    return found if len(found) <= most else tuple(found[place * len(found) // most] for place in range(most))
-
-
 class Lexicon:
     """Words of languages and their translations. A pair of languages is read in both directions."""
 

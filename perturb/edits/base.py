@@ -13,10 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 from perturb.script import mostly_in, script_of, scripts
 from perturb.segment import Span, words
+
+T = TypeVar("T")
 
 Keeps = Literal["form", "meaning", "stress"]
 """What an edit leaves as it was: the meaning, because only the spelling changes (`form`), or because a lexicon says so
@@ -205,6 +207,12 @@ def _admitted(
 ) -> tuple[str, ...]:
     """The options that `Edit.admits`, once a word."""
     return tuple(option for option in options if edit.admits(old, option, attested, tagged))
+
+
+def spread(options: Iterable[T], most: int = 64) -> tuple[T, ...]:
+    """At most so many of the options, each once, at even distances where there are more."""
+    found = tuple(dict.fromkeys(options))
+    return found if len(found) <= most else tuple(found[place * len(found) // most] for place in range(most))
 
 
 def apply(text: str, replacements: Sequence[Replacement]) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
-from perturb.edits.base import Site, Text, WordEdit
+from perturb.edits.base import Site, Text, WordEdit, spread
 from perturb.errors import BadInput
-from perturb.lexicon import Lexicon, folded, language_code, spread
+from perturb.lexicon import Lexicon, folded, language_code
 from perturb.script import UNSPACED, scripts_in
 
 _DIGIT = regex.compile(r"\p{N}")

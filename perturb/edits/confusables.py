@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache
 from typing import ClassVar
 
-from perturb.edits.base import Keeps, WordEdit, survives
+from perturb.edits.base import Keeps, WordEdit, spread, survives
 from perturb.script import script_of, scripts
 from perturb.segment import graphemes
 
@@ -44,14 +44,7 @@ class Confusables(WordEdit):
         borders = _borders(word)
         if any(length > 1 for length in borders):  # a letter of another script may not join the signs around it
             found = [option for option in found if _borders(option) == borders]
-        return spread(found)
-
-
-def spread(options: list[str], limit: int = LIMIT) -> list[str]:
-    """The options, or `limit` of them at even steps."""
-    if len(options) <= limit:
-        return options
-    return [options[index * len(options) // limit] for index in range(limit)]
+        return list(spread(found))
 
 
 @cache

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import langcodes
 
-from perturb.edits.base import Keeps, WordEdit
-from perturb.edits.confusables import LIMIT, spread
+from perturb.edits.base import Keeps, WordEdit, spread
+from perturb.edits.confusables import LIMIT
 from perturb.script import script_of, scripts
 
 MANDARIN = {"zh", "cmn"}
@@ -45,7 +45,7 @@ class Homophones(WordEdit):
             toned += [word[:at] + c + word[at + 1 :] for c in same if c != character]
             toneless += [word[:at] + c + word[at + 1 :] for c in other if c != character]
         first = spread(toned, max(LIMIT // 2, LIMIT - len(toneless)))
-        return first + spread(toneless, LIMIT - len(first))
+        return [*first, *spread(toneless, LIMIT - len(first))]
 
 
 def _readings(text: str) -> list[str]:

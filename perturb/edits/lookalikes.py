@@ -14,8 +14,7 @@ import langcodes
 import regex
 import yaml
 
-from perturb.edits.base import Keeps, WordEdit
-from perturb.edits.confusables import spread
+from perturb.edits.base import Keeps, WordEdit, spread
 from perturb.script import scripts
 
 T = TypeVar("T")
@@ -53,7 +52,7 @@ class LookAlikes(WordEdit):
         ]
         found += [_exchanged(plain, start, end, new, language) for start, end, new in _doubles(lower, rules)]
         # ICU cuts a strange name where it likes: a word may be what only stands at the end of others.
-        return spread([option for option in dict.fromkeys(found) if option != word and not _BARE.match(option)])
+        return list(spread(option for option in found if option != word and not _BARE.match(option)))
 
 
 class Rules(NamedTuple):

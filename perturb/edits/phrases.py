@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from perturb.edits.base import Edit, Site, Text
+from perturb.edits.base import Edit, Site, Text, spread
 from perturb.edits.code_mixing import set_apart
-from perturb.lexicon import folded, restored, spread
+from perturb.lexicon import folded, restored
 from perturb.protect import fixed_spans
 from perturb.segment import Span, words
 

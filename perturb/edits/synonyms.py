@@ -6,8 +6,8 @@ The Open Multilingual Wordnet: Bond and Foster, 2013.
 
 from __future__ import annotations
 
-from perturb.edits.base import WordEdit
-from perturb.lexicon import Wordnet, language_code, spread
+from perturb.edits.base import WordEdit, spread
+from perturb.lexicon import Wordnet, language_code
 from perturb.script import DENSE, scripts_in
 from perturb.segment import graphemes
 

@@ -7,8 +7,8 @@ import unicodedata
 
 import pytest
 
-from perturb.edits.base import Text, normalised
-from perturb.edits.confusables import LIMIT, Confusables, confusable_with, spread
+from perturb.edits.base import Text, normalised, spread
+from perturb.edits.confusables import LIMIT, Confusables, confusable_with
 from perturb.errors import BadInput
 from perturb.script import script_of
 from perturb.segment import graphemes
@@ -88,8 +88,8 @@ def test_of_many_options_as_many_are_kept_from_end_to_end():
     assert len(options) == len(set(options)) == LIMIT
     assert options[0][0] != "p"
     assert options[-1][:-4] == word[:-4]
-    assert spread(["a", "b"]) == ["a", "b"]
-    assert spread(list("abcdef"), 3) == ["a", "c", "e"]
+    assert list(spread(["a", "b"])) == ["a", "b"]
+    assert list(spread(list("abcdef"), 3)) == ["a", "c", "e"]
 
 
 def test_the_same_options_each_time_in_a_text():

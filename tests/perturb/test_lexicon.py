@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from perturb.edits.base import spread
 from perturb.errors import BadInput
-from perturb.lexicon import Lexicon, Wordnet, folded, language_code, restored, spread
+from perturb.lexicon import Lexicon, Wordnet, folded, language_code, restored
 
 ROWS = [
     ("en", "dog", "de", "Hund"), ("en", "dog", "ru", "собака"), ("en", "cat", "de", "Katze"),
