@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from search.candidate import Arm, Candidate
 from search.goals import told
 from search.prices import Prices
-from search.results import Row, selection_value
+from search.scores import Row, selection_value
 from search.settings import Settings
 from search.space import Space
 from search.strategies import STRATEGIES, Strategy

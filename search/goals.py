@@ -7,7 +7,7 @@ from typing import Literal
 
 from search.candidate import Candidate
 from search.prices import Ledger, Prices
-from search.results import CLEAN, Row, selection_value
+from search.scores import CLEAN, Row, selection_value
 
 Goal = Literal["score", "worst_language", "robustness", "cost"]
 """The mean over targets and languages; the least of the languages' means over targets; the robust score of what is

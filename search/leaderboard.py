@@ -12,8 +12,8 @@ import pandas as pd
 from search.means import MIN_ROOTS_FOR_INTERVAL as MIN_ROOTS_FOR_INTERVAL
 from search.means import TARGET, snake, summary
 from search.means import half_width as half_width
-from search.results import csv_text
 from search.robustness import robust_columns
+from search.scores import csv_text
 from trainables.methods import FEW_SHOT
 
 EXTRA = "extra_"

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.campaign import Campaign, Listener
 from search.candidate import Candidate, run_name
-from search.results import SCORE_KEYS, Row, mean_score, model_scores, rows_of
+from search.scores import SCORE_KEYS, Row, mean_score, model_scores, rows_of
 from search.stored import stored_before
 from search.study import Study
 from search.study_prices import StudyPrices

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.candidate import Candidate
-from search.results import CLEAN, Row, target_scores
+from search.scores import CLEAN, Row, target_scores
 from search.settings import Settings
 from search.space import Space
 

@@ -24,7 +24,7 @@ from perturb.errors import BadInput
 from perturb.measure import ATTACKABLE
 from perturb.recipes import recipe
 from search.means import FAMILY, LANGUAGE, by_languages, half_width, mean_by, snake, summary
-from search.results import CLEAN, Row, table
+from search.scores import CLEAN, Row, table
 
 ATTACK = "attack:"
 """What the perturbation of an attack begins with, before the recipe's name."""

@@ -30,8 +30,8 @@ from search.candidate import run_name
 from search.describe import about_order, describe, robust_notes
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.prices import Ledger
-from search.results import CLEAN, csv_text, selection_value, table
 from search.robustness import coverage, robustness
+from search.scores import CLEAN, csv_text, selection_value, table
 from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS

@@ -1,6 +1,6 @@
 """The long table of scores, one row a candidate, seed, target, language, portion and metric; and means over it.
 
-Plain rows here, so that planning and the live view need no pandas; `results.table` makes the data frame.
+Plain rows here, so that planning and the live view need no pandas; `scores.table` makes the data frame.
 """
 
 from __future__ import annotations

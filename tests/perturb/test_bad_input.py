@@ -23,8 +23,8 @@ from perturb.suite import Item, SuiteSettings, prepare
 from search.candidate import Candidate
 from search.cli import main
 from search.order import Order
-from search.results import rows_of, table
 from search.robustness import coverage, robust_columns, robustness
+from search.scores import rows_of, table
 from trainables.attacked import Attacks
 from trainables.evaluate import sets_of
 from trainables.examples import Example

@@ -11,7 +11,7 @@ from search.campaign import Campaign
 from search.candidate import Arm
 from search.order import OrderSpace
 from search.prices import UnitPrices
-from search.results import rows_of, selection_value
+from search.scores import rows_of, selection_value
 from search.settings import Settings
 from search.space import Space
 

@@ -13,7 +13,7 @@ from search.campaign import Finals
 from search.candidate import Arm, Candidate
 from search.order import Order, OrderSpace
 from search.prices import UnitPrices
-from search.results import rows_of, table
+from search.scores import rows_of, table
 from search.settings import Settings
 from search.space import Space
 from search.strategies.adaptive import Told

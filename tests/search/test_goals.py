@@ -10,7 +10,7 @@ from search.candidate import Arm, Candidate
 from search.goals import told, worst_language
 from search.order import Order
 from search.prices import UnitPrices
-from search.results import rows_of
+from search.scores import rows_of
 
 CANDIDATE = Candidate(Order.parse("a>b+c"), *Arm("full", 1e-3))
 VALUES = {

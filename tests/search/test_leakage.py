@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.results import rows_of, selection_value
+from search.scores import rows_of, selection_value
 from search.settings import load_settings
 from search.study import Study
 from trainables.bench import Bench, Workplace

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from search.leaderboard import leaderboard
-from search.results import rows_of, table
+from search.scores import rows_of, table
 from search.settings import load_settings
 from search.study import Study
 from search.validate import look, print_report

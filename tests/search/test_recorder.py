@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from search.candidate import Arm
 from search.order import OrderSpace
 from search.recorder import Recorder
-from search.results import rows_of
+from search.scores import rows_of
 from search.settings import Settings
 from search.space import Space
 

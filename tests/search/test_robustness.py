@@ -17,8 +17,8 @@ from search.describe import robust_notes
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.listing import listing
 from search.order import Order
-from search.results import mean_score, rows_of, table
 from search.robustness import coverage, keeps_of, robust_score, robustness
+from search.scores import mean_score, rows_of, table
 
 ABOUT = {"title": "mini", "notes": []}
 

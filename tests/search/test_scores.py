@@ -12,7 +12,7 @@ import pytest
 
 from search.candidate import Candidate
 from search.order import Order
-from search.results import Row, csv_text, mean_score, rows_of, selection_value, table, target_scores
+from search.scores import Row, csv_text, mean_score, rows_of, selection_value, table, target_scores
 
 CANDIDATE = Candidate(Order((("a",), ("b",))), "full", 1e-3)
 

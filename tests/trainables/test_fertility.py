@@ -14,7 +14,7 @@ from search.analysis.representations import transfer_correlation
 from search.candidate import Candidate
 from search.leaderboard import leaderboard
 from search.order import Order
-from search.results import SCORE_KEYS, rows_of, table
+from search.scores import SCORE_KEYS, rows_of, table
 from trainables.bench import Bench, Workplace
 from trainables.examples import Example
 from trainables.fertility import by_script, measure, words
