@@ -52,7 +52,7 @@ class Design:
         most = int(values[kept].notna().sum(axis="columns").max()) if kept.any() else 0
         kept &= values.notna().sum(axis="columns") == most
         whole = values[kept].dropna(axis="columns")
-        places = np.flatnonzero(kept.to_numpy())
+        places = [int(i) for i in np.flatnonzero(kept.to_numpy())]
         return cls(
             tuple(map(str, whole.index)), tuple(orders[i] for i in places),
             tuple(arms[i] for i in places) if arms is not None else ("",) * len(places),
@@ -73,6 +73,16 @@ class Design:
     def means(self) -> Array:
         """Each candidate's mean over roots."""
         return np.asarray(self.values.mean(axis=0))
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks, as they first occur in the orders."""
+        return tuple(dict.fromkeys(task for order in self.orders for task in order.tasks))
+
+    @cached_property
+    def depths(self) -> NDArray[np.int64]:
+        """The number of training stages (groups) of each candidate."""
+        return np.array([len(order) for order in self.orders], dtype=np.int64)
 
     @cached_property
     def sets(self) -> tuple[str, ...]:
