@@ -217,14 +217,14 @@ def _read(path: Path) -> Results:
             raise Mistake(f"the run folder is of schema {manifest['schema']}, not {SCHEMA}", where=where, right=right)
         config = build(Settings, read_yaml(path / "config.yaml"), str(path / "config.yaml"))
         settings = config.model_copy(update={"space": manifest["space"]})
-        tables = [pd.read_parquet(path / f"{name}.parquet") for name in ("candidates", "stages")]
         finals = path / "finals.parquet"
-        scores = _scores(path / "scores.parquet", settings)
         found = Results(
-            (Run(path, manifest, settings),), scores, *tables, pd.read_parquet(finals) if finals.is_file()
-            else pd.DataFrame(),
+            (Run(path, manifest, settings),), _scores(path / "scores.parquet", settings),
+            pd.read_parquet(path / "candidates.parquet"), pd.read_parquet(path / "stages.parquet"),
+            pd.read_parquet(finals) if finals.is_file() else pd.DataFrame(),
         )  # fmt: skip
-        found.grid, found.difficulty, found.order_facts, found.stage_cost, found.prices  # noqa: B018: all are there
+        for name in ("grid", "difficulty", "order_facts", "stage_cost", "prices"):
+            getattr(found, name)  # what is missing is told now, not when it is asked for
     except OSError as error:
         what = f"{Path(error.filename or where).name}: {error.strerror or 'cannot be read'}"
         raise Mistake(f"the run cannot be read: {what}", where=where, right=RIGHT) from error
@@ -237,6 +237,8 @@ def _read(path: Path) -> Results:
 def _scores(path: Path, settings: Settings) -> pd.DataFrame:
     """The long table without the halves of the test items that nothing is made from under this objective."""
     unused = ["search", "report"] if settings.objective == "en-dev" else ["test"]
+    if not parquet.read_metadata(path).num_rows:
+        return pd.read_parquet(path)
     names = parquet.read_schema(path).names
     texts = [name for name in TEXTS if name in names]
     read = files.ParquetFileFormat(read_options=files.ParquetReadOptions(dictionary_columns=texts))

@@ -189,7 +189,7 @@ def robustness(scores: pd.DataFrame, portion: str) -> pd.DataFrame:
     """
     rows = perturbed(scores, portion)
     keys = [*CELL, "severity", "candidate"]
-    rows = rows.assign(metric=rows.metric.mask(rows.main.astype(bool), "changed"))
+    rows = rows.assign(metric=rows.metric.astype(object).mask(rows.main.astype(bool), "changed"))
     groups = rows.groupby(keys)
     about = groups.agg(
         order=("order", "first"), method=("method", "first"), roots=("seed", "nunique"), apart=("apart", "first"),

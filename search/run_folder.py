@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
-import secrets
 import shlex
 import subprocess
 import time
@@ -21,27 +19,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search.analysis.answers import answer
 from search.analysis.finals import finals_sentence, finals_table
-from search.analysis.pareto import pareto
-from search.analysis.representations import transfer_correlation
-from search.analysis.selection import chosen, settings_table
 from search.candidate import run_name
-from search.describe import about_order, describe, robust_notes
-from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
+from search.describe import about_order, describe
+from search.files import parquet_bytes, write, write_table
+from search.leaderboard import cells, shown
 from search.prices import Ledger
-from search.robustness import coverage, robustness
-from search.scores import CLEAN, csv_text, selection_value, table
+from search.publish import Published, publish
+from search.results import SCHEMA, load
+from search.roots import fresh
+from search.scores import CLEAN, selection_value, table
 from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS
 
 if TYPE_CHECKING:
     from search.planner import Planner
-    from search.settings import Settings
     from search.study import Study
-
-SCHEMA = 1
 
 WHOLE_ORDER = 48
 """Columns of the terminal that an order's name may take before it is folded."""
@@ -65,6 +59,7 @@ class RunFolder:
             right = "a folder that this user may write to"
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
         self._study, self._command, self._start = study, list(command), started or time.time()
+        self._described = describe(study)
         if study.data.skipped:
             first = study.data.skipped[0]
             rows = f"{len(study.data.skipped):,} bad row{'s' if len(study.data.skipped) > 1 else ''} left out"
@@ -81,17 +76,13 @@ class RunFolder:
 
     def write(self, name: str, content: str | bytes) -> None:
         """A file of the folder, whole or not at all."""
-        path = self.path / name
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
+        write(self.path / name, content)
 
     def manifest(self, status: str, cost: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Write manifest.json: what was run, on what, with what, and what it cost."""
         settings = self._study.settings
         content = {
-            "schema": SCHEMA, "status": status,
+            "schema": SCHEMA, "status": status, "space": settings.space, **self._described,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._start)),
             "command": shlex.join(self._command), "commit": _commit(),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -108,72 +99,30 @@ class RunFolder:
         }  # fmt: skip
         self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
-    def tables(self, planner: Planner) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Write scores, stages, candidates, predictions and the leaderboard; the leaderboard, and what it says of
-        itself."""
-        settings, scores = self._study.settings, table(planner.rows)
-        self._table("scores", scores)
-        own = scores[scores.seed < settings.seeds]  # the finals' fresh roots are apart
-        self._table("stages", _stages(planner))
-        self._table("candidates", _candidates(planner))
-        self._predictions(planner)
-        cost = {c.name: sum(s.kind == "train" for s in self._study.stages(c, 0)) for c in planner.candidates}
-        orders = {str(c.order): about_order(self._study, c.order) for c in planner.candidates}
-        board = leaderboard(compared(settings, own), cost, planner.portion, orders)
-        ledger = Ledger(planner.prices)
-        prices = {c.name: ledger.naive([c]) for c in planner.candidates}
-        self._table("pareto", pareto(own, board, prices))
-        described = describe(self._study)
-        described["notes"] += self._robustness(own, planner.portion)
-        about = {
-            **described, "answer": self._answer(own, planner.portion),
-            "finals": self._finals(planner, scores[scores.seed >= settings.seeds]),
+    def finish(self, planner: Planner, facts: Mapping[str, Any]) -> Published:
+        """Write the planner's tables, the manifest with further facts, and all that is made of them."""
+        finals = self._tables(planner)
+        roots = sorted({run.seed for run in planner.runs.values() if fresh(run.seed, self._study.settings.seeds)})
+        more = {
+            **facts, "fresh_roots": roots, "pruned": sorted(one.name for one in planner.campaign.pruned),
+            "finals": finals, "candidates": len(planner.candidates), "failed": planner.failed,
         }  # fmt: skip
-        self.write("leaderboard.csv", to_csv(board))
-        self.write("leaderboard.json", to_json(board, about))
-        self.write("leaderboard.md", to_markdown(board, about))
-        return board, about
+        self.manifest("done" if planner.finished else "stopped", planner.cost_summary(), more)
+        return publish(load([self.path]), self.path)
 
-    def _robustness(self, scores: pd.DataFrame, portion: str) -> list[str]:
-        """What is to be said of robust figures; these cell by cell in `robustness.csv`, coverage in `coverage.csv`."""
-        if not self._study.suites or not len(scores):
-            return []
-        self._table("robustness", robustness(scores, portion))
-        self._table("coverage", coverage(scores, portion))
-        return robust_notes(compared(self._study.settings, scores), portion)
-
-    def _finals(self, planner: Planner, fresh: pd.DataFrame) -> str:
-        """Which finalist is named, and how surely; the finalists' figures in `finals.csv`."""
+    def _tables(self, planner: Planner) -> str:
+        """Write scores, stages, candidates, predictions and the finalists; who is named of these, in a sentence."""
+        scores = table(planner.rows)
+        write_table(self.path, "scores", scores)
+        write_table(self.path, "stages", _stages(planner))
+        write_table(self.path, "candidates", _candidates(planner))
+        self._predictions(planner)
         finals = planner.campaign.finals
         if finals is None:
             return ""
-        found = finals_table(finals, fresh, planner.portion)
-        self._table("finals", found)
+        found = finals_table(finals, scores[fresh(scores.seed, self._study.settings.seeds)], planner.portion)
+        write_table(self.path, "finals", found)
         return finals_sentence(finals, found)
-
-    def _answer(self, scores: pd.DataFrame, report: str) -> dict[str, str]:
-        """The space's question and its answer; the table behind that in `answer.csv`."""
-        settings = self._study.settings
-        ratings = {task.name: task.difficulty.rating for task in self._study.intermediate if task.difficulty}
-        portion = selected_on(settings)
-        if not len(scores):
-            return {}
-        found = answer(
-            settings.answer, scores, difficulty=ratings, methods=settings.pair,
-            baseline=settings.pair[1] if settings.pair else "full", report=report, portion=portion,
-            question=settings.question,
-        )  # fmt: skip
-        self._table("answer", found.table)
-        if len(settings.arms) > 1:
-            self._table("tuning", settings_table(scores, settings.tuned, portion, report))
-        if settings.representations:
-            names = chosen(scores, settings.tuned, portion)
-            self._table("representations", transfer_correlation(scores, report, names))
-        return {"question": found.question, "sentence": found.sentence}
-
-    def _table(self, name: str, rows: pd.DataFrame) -> None:
-        self.write(f"{name}.parquet", _parquet(rows))
-        self.write(f"{name}.csv", csv_text(rows))
 
     def _predictions(self, planner: Planner) -> None:
         by_target: dict[str, list[pd.DataFrame]] = {}
@@ -185,19 +134,7 @@ class RunFolder:
                 clean = {} if "perturbation" in rows else {"perturbation": CLEAN, "severity": 0}
                 by_target.setdefault(target, []).append(rows.assign(**about, **clean))
         for target, parts in by_target.items():
-            self.write(f"predictions/{target}.parquet", _parquet(pd.concat(parts, ignore_index=True)))
-
-
-def selected_on(settings: Settings) -> str:
-    """The portion that hyperparameters are chosen on, as strategies choose candidates."""
-    return "dev" if settings.objective == "en-dev" else "search"
-
-
-def compared(settings: Settings, scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of the candidates that a leaderboard compares: of each order and method the best at what is tuned."""
-    if not settings.tuned or not len(scores):
-        return scores
-    return scores[scores.candidate.isin(chosen(scores, settings.tuned, selected_on(settings)))]
+            self.write(f"predictions/{target}.parquet", parquet_bytes(pd.concat(parts, ignore_index=True)))
 
 
 def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:
@@ -249,12 +186,6 @@ def _made(path: Path) -> bool:
     return True
 
 
-def _parquet(rows: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
-
-
 def _stages(planner: Planner) -> pd.DataFrame:
     rows = []
     for key, (stage, label) in planner.stages.items():
@@ -269,10 +200,10 @@ def _stages(planner: Planner) -> pd.DataFrame:
 
 
 def _candidates(planner: Planner) -> pd.DataFrame:
-    objective = planner.study.settings.objective
-    rows = []
+    study, ledger = planner.study, Ledger(planner.prices)
+    objective, rows = study.settings.objective, []
     for candidate in planner.candidates:
-        names = [run_name(candidate, seed) for seed in range(planner.study.settings.seeds)]
+        names = [run_name(candidate, seed) for seed in range(study.settings.seeds)]
         names = [name for name in names if name in planner.runs]
         failed = [f"{name}: {planner.failed[name]}" for name in names if name in planner.failed]
         scored = [row for name in names for row in planner.runs[name].rows]
@@ -282,6 +213,8 @@ def _candidates(planner: Planner) -> pd.DataFrame:
             "budget": candidate.budget, "seeds": sum(bool(planner.runs[name].rows) for name in names),
             "objective": objective, "value": selection_value(scored, objective) if scored else None,
             "pruned": candidate in planner.campaign.pruned, "failed": "; ".join(failed) or None,
+            "stage_cost": sum(stage.kind == "train" for stage in study.stages(candidate, 0)),
+            "price": ledger.naive([candidate]), **about_order(study, candidate.order),
         })  # fmt: skip
     return pd.DataFrame(rows)
 

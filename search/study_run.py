@@ -92,14 +92,11 @@ def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContex
 
 
 def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[str, Any], console: Console) -> int:
-    """Write the tables, print the leaderboard and what became of the run; the exit code."""
+    """Write the tables and what is made of them, print the leaderboard and what became of the run; the exit code."""
     from search.run_folder import print_board
 
     status, cost = "done" if planner.finished else "stopped", planner.cost_summary()
-    board, about = folder.tables(planner)
-    fresh = sorted({run.seed for run in planner.runs.values()} - set(range(study.settings.seeds)))
-    facts = {**facts, "fresh_roots": fresh, "pruned": sorted(one.name for one in planner.campaign.pruned)}
-    folder.manifest(status, cost, {**facts, "candidates": len(planner.candidates), "failed": planner.failed})
+    board, about = folder.finish(planner, facts)
     console.print()
     if len(board):
         print_board(board, about, console)

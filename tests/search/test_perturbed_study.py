@@ -65,8 +65,7 @@ def run(study):
 
 def written(study, planner):
     folder = RunFolder(study, ["order-search"])
-    folder.tables(planner)
-    folder.manifest("done", planner.cost_summary(), {"candidates": len(planner.candidates)})
+    folder.finish(planner, {})
     return folder.path
 
 

@@ -64,8 +64,7 @@ def planned(study, broken=""):
 def written(study, **more):
     folder = RunFolder(study, ["order-search", "run", "--space", "a b"])
     planner = planned(study, **more)
-    folder.tables(planner)
-    folder.manifest("done", planner.cost_summary(), {"candidates": len(planner.candidates)})
+    folder.finish(planner, {})
     return folder.path
 
 
@@ -82,7 +81,7 @@ def test_every_file_is_there(study):
 def test_the_manifest(study):
     path = written(study)
     manifest = json.loads((path / "manifest.json").read_text())
-    assert (manifest["schema"], manifest["status"], manifest["seeds"]) == (1, "done", [0, 1])
+    assert (manifest["schema"], manifest["status"], manifest["seeds"]) == (2, "done", [0, 1])
     assert manifest["command"] == "order-search run --space 'a b'"
     assert manifest["grid"] == {"tags": ["de", "en"], "links": ["de", "sw"]}
     assert manifest["cost"]["stages_executed"] == manifest["cost"]["stages_distinct"]

@@ -15,6 +15,8 @@ from planted import row
 from search.analysis.representations import MARGIN
 from search.describe import describe
 from search.planner import Planner
+from search.publish import publish
+from search.results import Results, Run
 from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
@@ -48,7 +50,7 @@ def run(tmp_path, space, **changed):
         for stage in planner.take():
             planner.report(asdict(bench.run(stage)))
     folder = RunFolder(study, ["order-search"])
-    board, about = folder.tables(planner)
+    board, about = folder.finish(planner, {})
     assert not planner.failed
     return planner, board, about, folder.path
 
@@ -167,9 +169,11 @@ def test_representations_go_with_the_scores_of_what_is_compared(tmp_path):
         rows.append(row("none", "full", 0, "mini-xnli", "en", dev, portion="dev", **about))
         for code, more in itertools.product(("ar", "de", "es", "hi", "sw"), ({}, margin)):
             rows.append(row("none", "full", 0, "mini-xnli", code, rng.gauss(50, 9), **about, **more))
-    folder = RunFolder(study, ["order-search"])
-    assert folder._answer(pd.DataFrame(rows), "test")["question"] == study.settings.question
-    assert pd.read_csv(folder.path / "representations.csv").candidates.tolist() == [1]
+    candidates = pd.DataFrame({"candidate": [], "order": [], "stage_cost": [], "price": []})
+    manifest = {"title": "", "notes": [], "grid": {}, "apart": {}, "tasks": {}}
+    results = Results((Run(tmp_path, manifest, study.settings),), pd.DataFrame(rows), candidates, pd.DataFrame())
+    assert publish(results, tmp_path).about["answer"]["question"] == study.settings.question
+    assert pd.read_csv(tmp_path / "representations.csv").candidates.tolist() == [1]
 
 
 def test_models_sizes_are_in_the_scores(tmp_path):
