@@ -93,7 +93,7 @@ def sign_flip(values: Array, contrasts: Array) -> Array:
 
 @lru_cache
 def sign_patterns(roots: int) -> Array:
-    """Patterns × roots of 1 and −1, the first all 1. Opposite patterns give the same, so the first root keeps its sign."""
+    """Patterns × roots of 1 and −1, the first all 1. Opposite patterns give the same: the first root keeps 1."""
     if roots <= ALL_PATTERNS:
         return np.array([(1.0, *rest) for rest in itertools.product((1.0, -1.0), repeat=roots - 1)])
     drawn = np.random.default_rng(roots).choice((1.0, -1.0), size=(2**ALL_PATTERNS, roots))
