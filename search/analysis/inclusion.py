@@ -14,8 +14,8 @@ from search.order import Order
 def inclusion(design: Design) -> Finding:
     """For each task the mean over the orders that hold it of (its score − that of the same order without it).
 
-    In points. Table: task, `orders` (how many have their counterpart in the design), and what `linear.estimates` gives. Paired
-    within a root and an arm; a task that is trained together with others is taken out of its group.
+    In points. Table: task, `orders` (how many have their counterpart in the design), and what `linear.estimates` gives.
+    Paired within a root and an arm; a task that is trained together with others is taken out of its group.
     """
     places = {(arm, order): place for place, (arm, order) in enumerate(zip(design.arms, design.orders, strict=True))}
     weights = np.zeros((len(design.tasks), design.size))

@@ -14,6 +14,7 @@ from search.analysis.design import Array, Design
 from search.analysis.finding import Finding
 from search.analysis.intervals import NOTHING, Estimate, number, over_roots
 from search.analysis.multiple import holm
+from search.analysis.power import detectable_mean
 from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
 
 CLAIM = 0.05
@@ -21,10 +22,12 @@ CLAIM = 0.05
 
 
 def estimates(weights: Array, design: Design, reasons: Sequence[str] | None = None) -> pd.DataFrame:
-    """A row a contrast of `weights` (contrasts × candidates): n (roots), estimate, low, high, p, p_holm, reason.
+    """A row a contrast of `weights` (contrasts × candidates).
 
-    Mean and 95 % t interval over roots of each root's own figure, as `intervals.over_roots` has it. A row of nan is a
-    contrast that cannot be had; its reason is taken from `reasons`. Holm's correction is over all rows that have a p.
+    Columns n (roots), estimate, low, high, p, p_holm, detectable, reason. Mean and 95 % t interval over roots of each
+    root's own figure, as `intervals.over_roots` has it. A row of nan is a contrast that cannot be had; its reason is
+    taken from `reasons`. Holm's correction is over all rows that have a p. `detectable` is the effect that one such
+    test by itself, at 5 %, shows in 4 of 5 studies with this noise.
     """
     there = np.asarray(~np.isnan(weights).any(axis=1))
     per_root = np.where(there[:, None], np.nan_to_num(weights) @ design.values.T, np.nan)
@@ -34,7 +37,8 @@ def estimates(weights: Array, design: Design, reasons: Sequence[str] | None = No
     given = reasons or [""] * len(weights)
     return pd.DataFrame({
         "n": np.where(there, design.roots, 0), "estimate": mean, "low": mean - half, "high": mean + half,
-        "p": p, "p_holm": holm(p), "reason": [few if has else why for has, why in zip(there, given, strict=True)],
+        "p": p, "p_holm": holm(p), "detectable": half / t_factor(design.roots) * detectable_mean(design.roots),
+        "reason": [few if has else why for has, why in zip(there, given, strict=True)],
     })  # fmt: skip
 
 
@@ -47,10 +51,15 @@ def t_over_roots(per_root: Array) -> tuple[Array, Array, Array]:
     mean = np.asarray(per_root.mean(axis=-1))
     if roots < MIN_ROOTS_FOR_INTERVAL:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    error = per_root.std(axis=-1, ddof=1) / math.sqrt(roots)
+    sd = per_root.std(axis=-1, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.where(np.abs(mean) <= NOTHING, 1.0, 2 * stats.t.sf(np.abs(mean) / error, roots - 1))
-    return mean, np.asarray(stats.t.ppf(0.975, roots - 1) * error), np.where(np.isnan(mean), np.nan, p)
+        p = np.where(np.abs(mean) <= NOTHING, 1.0, 2 * stats.t.sf(np.abs(mean) * math.sqrt(roots) / sd, roots - 1))
+    return mean, np.asarray(t_factor(roots) * sd), np.where(np.isnan(mean), np.nan, p)
+
+
+def t_factor(roots: int) -> float:
+    """Half a 95 % interval in SDs of one root's figure; nan below two roots."""
+    return float(stats.t.ppf(0.975, roots - 1)) / math.sqrt(roots) if roots > 1 else math.nan
 
 
 def difference(design: Design, first: int, second: int) -> Estimate:
