@@ -114,6 +114,13 @@ def robust_score(rows: Iterable[Row], portion: str) -> float | None:
     return float(found.iloc[0]) if len(found) else None
 
 
+def language_cells(scores: pd.DataFrame, portion: str, metric: str = "robust") -> pd.DataFrame:
+    """A figure of the edits that enter the robust score, as a share, mean over an edit's severities, then over edits:
+    (target, language) × (candidate, seed). Missing where a cell of the grid is."""
+    rows = perturbed(scores, portion)
+    return _by_language(_cells(_counted(rows[~rows.apart.astype(bool)], *CLAIMED), metric))
+
+
 def _counted(rows: pd.DataFrame, *keeps: str) -> pd.DataFrame:
     """The rows of suites' edits that keep one of these and whose cell is not n/a."""
     return rows[~rows.attack.astype(bool) & rows.keeps.isin(keeps) & (rows.reason == "")]

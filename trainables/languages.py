@@ -29,6 +29,9 @@ LANGUAGES = _read()
 MIXED_FAMILY = "mixed"
 """The family of a pair of languages from two families."""
 
+MIXED_SCRIPT = "mixed"
+"""The script of a pair of languages in two scripts."""
+
 NO_FAMILIES = ("isolate", "constructed", "creole")
 """What stands for a family and is none: two languages of them are not related."""
 
@@ -59,3 +62,14 @@ def family(code: str) -> str:
     first, second = map(family, pair)
     related = pair[0] == pair[1] or (first == second and first not in NO_FAMILIES)
     return first if related else MIXED_FAMILY
+
+
+def script(code: str) -> str:
+    """A language's script; of a pair of languages that of both, else `mixed`."""
+    if code in LANGUAGES:
+        return LANGUAGES[code].script
+    pair = sides(code)
+    if pair is None:
+        return "unknown"
+    first, second = map(script, pair)
+    return first if first == second else MIXED_SCRIPT
