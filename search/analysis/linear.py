@@ -15,7 +15,7 @@ from search.analysis.finding import Finding
 from search.analysis.intervals import NOTHING, Estimate, number, over_roots
 from search.analysis.multiple import holm
 from search.analysis.power import detectable_mean
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
+from search.means import MIN_ROOTS_FOR_INTERVAL
 
 CLAIM = 0.05
 """The p at or below which a difference counts as shown."""

@@ -19,7 +19,7 @@ from scipy import stats
 from search.analysis.covariance import Classes, classes, covariance
 from search.analysis.design import Array, Design
 from search.analysis.intervals import NOTHING, number
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
+from search.means import MIN_ROOTS_FOR_INTERVAL
 
 MOST = 4000
 """Up to so many candidates all pairs are compared: time and memory grow with the square, and more."""
@@ -48,7 +48,7 @@ def rank_intervals(design: Design, level: float = 0.95) -> pd.DataFrame:
     if reason:
         empty = pd.DataFrame(pd.NA, index=list(design.names), columns=columns, dtype="Int64")
         return empty.assign(reason=reason)
-    above = _shown_above(design, level)
+    above = shown_above(design.values, classes(design), level)
     better, worse = above.sum(axis=0), above.sum(axis=1)
     found = np.stack([better, worse, better + 1, better + 1, design.size - worse], axis=1)
     return pd.DataFrame(found, index=list(design.names), columns=columns).astype("Int64").assign(reason="")
@@ -66,7 +66,7 @@ def pairwise(design: Design, level: float = 0.95) -> pd.DataFrame:
     reason = _untold(design)
     if reason or not len(table):
         return table.assign(low=np.nan, high=np.nan, p=np.nan, p_adjusted=np.nan, reason=reason)
-    noise = difference_noise(design)
+    noise = difference_noise(design.values, classes(design))
     of = noise.alike.of[first, second]
     half = _half_widths(noise, design.size, level)[of]
     table["low"], table["high"] = table.estimate - half, table.estimate + half
@@ -76,48 +76,43 @@ def pairwise(design: Design, level: float = 0.95) -> pd.DataFrame:
     return table.assign(p=p, p_adjusted=np.minimum(p * len(table), 1), reason="")
 
 
-def difference_noise(design: Design) -> Noise:
-    """Standard errors of differences of two means over roots, pooled by class, from three roots on.
+def difference_noise(values: Array, alike: Classes) -> Noise:
+    """Standard errors of differences of two means over roots, by class; … × roots × candidates, three roots or more.
 
     The variance of class k is v = Σ over its pairs of the sample variance of (first − second) / pairs: a quadratic form
     with matrix B. Its degrees of freedom are (R − 1)·tr(BΣ)² / tr((BΣ)²), Σ the pooled covariance.
     """
-    alike = classes(design)
-    sample = covariance(design.values)
-    variances = np.diag(sample)
-    error = np.sqrt(np.maximum(alike.means(variances[:, None] + variances - 2 * sample), 0) / design.roots)
-    sigma = alike.pool(sample)
-    return Noise(alike, error, (design.roots - 1) * _freedoms(alike, sigma))
+    sample, roots = covariance(values), values.shape[-2]
+    variances = np.diagonal(sample, axis1=-2, axis2=-1)
+    squares = alike.means(variances[..., :, None] + variances[..., None, :] - 2 * sample)
+    return Noise(alike, np.sqrt(np.maximum(squares, 0) / roots), (roots - 1) * _freedoms(alike, alike.pool(sample)))
 
 
 def _freedoms(alike: Classes, sigma: Array) -> Array:
     """tr(BΣ)² / tr((BΣ)²) of each class; 1 where nothing varies. The work is on the candidates of the class alone."""
-    found = np.ones(len(alike.pairs))
-    for k in range(len(found)):
+    found = []
+    for k in range(len(alike.pairs)):
         touched = np.flatnonzero((alike.of == k).any(axis=0))
         pairs = alike.of[np.ix_(touched, touched)] == k
         laplacian = np.diag(pairs.sum(axis=1).astype(float)) - pairs
-        product = laplacian @ sigma[np.ix_(touched, touched)]
-        squares = float((product * product.T).sum())
-        trace = float(np.trace(product))
-        found[k] = trace**2 / squares if squares > NOTHING**2 else 1.0
-    return found
+        product = laplacian @ sigma[..., touched[:, None], touched]
+        squares = (product * np.swapaxes(product, -1, -2)).sum(axis=(-2, -1))
+        trace = np.trace(product, axis1=-2, axis2=-1)
+        found.append(np.divide(trace**2, squares, out=np.ones_like(trace), where=squares > NOTHING**2))
+    return np.stack(found, axis=-1)
+
+
+def shown_above(values: Array, alike: Classes, level: float) -> NDArray[np.bool_]:
+    """… × candidates × candidates: whether the first is shown to be better than the second, all pairs at once."""
+    half = _half_widths(difference_noise(values, alike), values.shape[-1], level)
+    means = values.mean(axis=-2)
+    return np.asarray(means[..., :, None] - means[..., None, :] > half[..., alike.of] + NOTHING)
 
 
 def _half_widths(noise: Noise, size: int, level: float) -> Array:
     """Half an interval by class, Bonferroni over all pairs of `size` candidates."""
-    pairs = size * (size - 1) / 2
+    pairs = max(size * (size - 1) / 2, 1)
     return np.asarray(stats.t.isf((1 - level) / 2 / pairs, noise.freedom) * noise.error)
-
-
-def _shown_above(design: Design, level: float) -> NDArray[np.bool_]:
-    """Candidates × candidates: whether the first is shown to be better than the second."""
-    if design.size < 2:
-        return np.zeros((design.size, design.size), dtype=bool)
-    noise = difference_noise(design)
-    half = _half_widths(noise, design.size, level)
-    means = design.means
-    return np.asarray(means[:, None] - means > half[noise.alike.of] + NOTHING)
 
 
 def _untold(design: Design) -> str:

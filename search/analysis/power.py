@@ -19,7 +19,7 @@ from search.analysis.comparisons import cells, weighted
 from search.analysis.covariance import box, classes, pooled, residuals
 from search.analysis.design import Array, Design
 from search.analysis.order_tests import ALL_PATTERNS, ROOTS_FOR_F, ROOTS_FOR_SIGN_FLIP
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
+from search.means import MIN_ROOTS_FOR_INTERVAL
 
 POWER = 0.8
 """How often an effect must be shown to count as detectable."""
@@ -102,7 +102,7 @@ def reached_level(roots: int) -> float:
     """The highest level up to 5 % that the test of so many roots can have."""
     if not ROOTS_FOR_SIGN_FLIP <= roots <= ALL_PATTERNS:
         return LEVEL
-    patterns = 2 ** (roots - 1)
+    patterns = 1 << (roots - 1)
     return math.floor(LEVEL * patterns) / patterns
 
 

@@ -37,7 +37,7 @@ def precedence(design: Design) -> Finding:
     `linear.estimates` gives.
     """
     pairs = list(itertools.combinations(design.tasks, 2))
-    columns = _centred(np.stack([_before(design, *pair) for pair in pairs], axis=1), design) if pairs else _none(design)
+    columns = _precedences(design)
     weights, reasons = _coefficients(columns, np.eye(len(pairs)))
     table = pd.DataFrame(pairs, columns=["first", "second"]).assign(orders=_informing(columns))
     table = pd.concat([table, estimates(weights, design, reasons)], axis="columns")
@@ -55,12 +55,8 @@ def neighbours(design: Design) -> Finding:
     only differences among neighbours can be had: each effect is against the mean of all pairs of neighbours.
     """
     pairs = list(itertools.permutations(design.tasks, 2))
-    if not pairs:
-        columns = _none(design)
-    else:
-        next_to = np.stack([_immediately(design, *pair) for pair in pairs], axis=1)
-        before = [_before(design, *pair) for pair in itertools.combinations(design.tasks, 2)]
-        columns = _centred(np.concatenate([next_to, np.stack(before, axis=1)], axis=1), design)
+    next_to = _columns([_immediately(design, *pair) for pair in pairs], design)
+    columns = np.concatenate([next_to, _precedences(design)], axis=1)
     there = columns[:, : len(pairs)].any(axis=0)
     wanted = np.eye(len(pairs), columns.shape[1])
     wanted[:, : len(pairs)] -= there / max(there.sum(), 1)
@@ -72,6 +68,12 @@ def neighbours(design: Design) -> Finding:
         "neighbours", "Which task immediately before which", table, "neighbour effects",
         lambda row: f"{row['first']} immediately before {row.second}", notes,
     )  # fmt: skip
+
+
+def precedence_weights(design: Design) -> Array:
+    """Pairs of tasks × candidates: the weights of scores in each effect of `precedence`, nan where not estimable."""
+    columns = _precedences(design)
+    return _coefficients(columns, np.eye(columns.shape[1]))[0]
 
 
 def raw_before(design: Design, first: str, second: str) -> float:
@@ -101,12 +103,19 @@ def _immediately(design: Design, first: str, second: str) -> Array:
     ])  # fmt: skip
 
 
-def _centred(columns: Array, design: Design) -> Array:
-    """Columns less their mean over orders of the same arm, set of tasks and number of stages."""
-    found = columns.copy()
+def _precedences(design: Design) -> Array:
+    """Candidates × pairs of tasks: the regressors of precedence, centred."""
+    return _columns([_before(design, *pair) for pair in itertools.combinations(design.tasks, 2)], design)
+
+
+def _columns(found: list[Array], design: Design) -> Array:
+    """Regressors as the columns of one matrix, each less its mean over orders of the same arm, set and number of
+    stages."""
+    columns = np.stack(found, axis=1) if found else np.zeros((design.size, 0))
+    centred = columns.copy()
     for places in group(list(zip(design.arms, design.sets, map(len, design.orders), strict=True))):
-        found[places] -= columns[places].mean(axis=0)
-    return np.where(np.abs(found) < ESTIMABLE, 0.0, found)
+        centred[places] -= columns[places].mean(axis=0)
+    return np.where(np.abs(centred) < ESTIMABLE, 0.0, centred)
 
 
 def _coefficients(columns: Array, wanted: Array) -> tuple[Array, Sequence[str]]:
@@ -126,7 +135,3 @@ def _coefficients(columns: Array, wanted: Array) -> tuple[Array, Sequence[str]]:
 
 def _informing(columns: Array) -> Array:
     return np.asarray((columns != 0).sum(axis=0))
-
-
-def _none(design: Design) -> Array:
-    return np.zeros((design.size, 0))
