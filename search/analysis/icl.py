@@ -40,7 +40,12 @@ def two_by_two(
     Only roots with all four cells count, and in a root only the intermediate orders that both methods have there.
     Scores that stand apart (demonstrations in the target language) are not among them.
     """
-    both = paired(by_order(overall(scores, report), scores, chosen), *methods)
+    return two_by_two_of(by_order(overall(scores, report), scores, chosen), methods)
+
+
+def two_by_two_of(values: pd.DataFrame, methods: tuple[str, str] = ("icl", "full")) -> TwoByTwo:
+    """`two_by_two` of any outcome: `values` are (method, order) × roots, as `by_order` gives them."""
+    both = paired(values, *methods)
     after = [order for order in both[0].index if order != EMPTY]
     cells = pd.DataFrame({
         (name, method): own.reindex(orders).mean()

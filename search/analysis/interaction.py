@@ -35,11 +35,16 @@ def complexity(
     orders of. The unit is the task, so the 95 % interval is Welch's over tasks, not over roots: it holds for tasks
     like these. Tasks without a difficulty (controls) do not count. Raises ValueError for one that is not high or low.
     """
+    return complexity_of(by_order(overall(scores, report), scores, chosen), difficulty, methods)
+
+
+def complexity_of(values: pd.DataFrame, difficulty: Mapping[str, str], methods: tuple[str, str]) -> Complexity:
+    """`complexity` of any outcome: `values` are (method, order) × roots, as `by_order` gives them."""
     for task, rating in difficulty.items():
         if rating not in CLASSES:
             raise ValueError(f"the difficulty of {task} must be one of {CLASSES}, but got {rating!r}")
     first, second = methods
-    tasks = _tasks(by_order(overall(scores, report), scores, chosen), difficulty, first, second)
+    tasks = _tasks(values, difficulty, first, second)
     high, low = ([] if tasks.empty else tasks.difference[tasks.difficulty == name].tolist() for name in CLASSES)
     return Complexity(tasks, welch(high, low, CLASSES, "task"))
 

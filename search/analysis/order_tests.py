@@ -71,12 +71,12 @@ class Outcome:
 
 def order_test(design: Design) -> Outcome:
     """Do orders of the same set of tasks differ?"""
-    return _test(ORDER, order_contrasts(design), design, "no set of tasks has two orders")
+    return contrast_test(ORDER, order_contrasts(design), design, "no set of tasks has two orders")
 
 
 def task_test(design: Design) -> Outcome:
     """Do the sets of tasks differ, each by the mean of its orders in the design?"""
-    return _test(TASKS, task_contrasts(design), design, "there is one set of tasks")
+    return contrast_test(TASKS, task_contrasts(design), design, "there is one set of tasks")
 
 
 def sign_flip(values: Array, contrasts: Array) -> Array:
@@ -135,7 +135,8 @@ def untestable(roots: int) -> str:
     return f"not testable: {number(roots, 'root')}, {needed}"
 
 
-def _test(question: str, contrasts: Array, design: Design, nothing: str) -> Outcome:
+def contrast_test(question: str, contrasts: Array, design: Design, nothing: str) -> Outcome:
+    """The test of any contrasts among candidates; `nothing` says why there are none."""
     nan, values, roots = math.nan, design.values, design.roots
     if not len(contrasts):
         return Outcome(question, nan, nan, nan, nan, "", roots, 0, nan, nan, nan, f"not testable: {nothing}")
