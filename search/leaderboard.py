@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from search.means import MIN_ROOTS_FOR_INTERVAL as MIN_ROOTS_FOR_INTERVAL
+from search.means import PRECISION as PRECISION
 from search.means import TARGET, snake, summary
 from search.means import half_width as half_width
 from search.robustness import robust_columns
@@ -27,9 +28,6 @@ VARIED = ("method", "prompt_length", "learning_rate", "budget")
 
 ROBUST = ["robust ↑", "attackable %"]
 """Shown to people where edits were measured."""
-
-PRECISION = 9
-"""Digits to which scores are compared: sums of equal figures in other orders of adding still tie."""
 
 
 def leaderboard(
@@ -111,7 +109,7 @@ def _row(name: str, part: pd.DataFrame, grid: pd.MultiIndex, cost: Mapping[str, 
         "order": first["order"], "method": first.method, "learning_rate": first.learning_rate,
         "prompt_length": first.prompt_length, "budget": first.budget, "seeds": len(by_root),
         "score": by_root.mean() if len(by_root) else None, "score_half_width": half_width(by_root.to_list()),
-        **summary(cells_), "stage_cost": cost.get(name),
+        **summary(cells_.to_frame()).iloc[0].to_dict(), "stage_cost": cost.get(name),
     }  # fmt: skip
 
 

@@ -5,9 +5,9 @@ The robust score takes, example by example, the worse of the clean and the edite
 over examples is averaged over an edit's severities, then over edits, languages and targets, never the worst over all
 edits: a language with more of them would look weaker.
 
-The grid is what occurs in the table, the same for all candidates: a mean is missing where a candidate lacks a cell. A
-cell of a target, language and edit that less than half of the examples are attackable in says little; it is n/a for
-every candidate alike. Only edits that claim to keep the form or the meaning count; stress edits, controls and attacks
+The grid is the planned one and what occurs in the table, the same for all candidates: a mean is missing where a
+candidate lacks a cell. A cell of a target, language and edit that less than half of the examples are attackable in says
+little; it is n/a for every candidate alike. Only edits that claim to keep the form or the meaning count; stress edits, controls and attacks
 stand apart. Where two suites have the same edit at the same severity, their mean counts.
 """
 
@@ -23,7 +23,9 @@ from perturb.edits import edit_class
 from perturb.errors import BadInput
 from perturb.measure import ATTACKABLE
 from perturb.recipes import recipe
-from search.means import FAMILY, LANGUAGE, by_languages, half_width, mean_by, snake, summary
+from search.means import (
+    FAMILY, LANGUAGE, by_languages, half_widths, mean_by, over_whole_roots, snake, summary, whole_roots,
+)  # fmt: skip
 from search.scores import CLEAN, Row, table
 
 ATTACK = "attack:"
@@ -76,8 +78,10 @@ def _reason(attackable: float) -> str:
     return "" if attackable >= ATTACKABLE else f"below {ATTACKABLE:.0%} attackable"
 
 
-def robust_columns(scores: pd.DataFrame, portion: str) -> pd.DataFrame:
+def robust_columns(scores: pd.DataFrame, portion: str, planned: pd.MultiIndex | None = None) -> pd.DataFrame:
     """Columns of the leaderboard, by candidate, in percent but for counts; none where nothing was perturbed.
+
+    `planned` are cells (target, language, perturbation) that must be there; what occurs is part of the grid anyway.
 
     `robust_score` with half its 95 % t interval over roots, the same over attackable examples
     (`robust_attackable_score`), and the paired fall of the figures, clean less edited (`robust_drop`); the worst
@@ -91,14 +95,16 @@ def robust_columns(scores: pd.DataFrame, portion: str) -> pd.DataFrame:
     names = pd.Index(rows.candidate.unique(), name="candidate")
     rows = rows[~rows.apart.astype(bool)]
     suites, attacks = rows[~rows.attack.astype(bool)], rows[rows.attack.astype(bool)]
+    lost = unmeasured(rows, planned)
     columns: dict[str, pd.Series] = {}
     if suites.keeps.isin(CLAIMED).any():
-        columns |= _robust(_counted(suites, *CLAIMED), names)
+        columns |= _robust(_counted(suites, *CLAIMED), names, _kept(lost, *CLAIMED))
     if (suites.keeps == "stress").any():
-        columns["stress_score"] = _score(_counted(suites, "stress"), "robust") * 100
+        columns["stress_score"] = _score(_counted(suites, "stress"), "robust", lost=_kept(lost, "stress")) * 100
     for name, own in attacks.groupby("perturbation", sort=False):
         found, short = own[own.reason == ""], snake(str(name).removeprefix(ATTACK))
-        columns[f"attacked_{short}"] = _score(found, "robust") * 100
+        gone = lost[lost.get_level_values("perturbation") == name]
+        columns[f"attacked_{short}"] = _score(found, "robust", lost=gone) * 100
         columns[f"attack_success_{short}"] = _score(found, "attack_success") * 100
         columns[f"attack_queries_{short}"] = _score(found, "queries")
     board = pd.DataFrame({name: values.reindex(names) for name, values in columns.items()}, index=names)
@@ -126,35 +132,56 @@ def _counted(rows: pd.DataFrame, *keeps: str) -> pd.DataFrame:
     return rows[~rows.attack.astype(bool) & rows.keeps.isin(keeps) & (rows.reason == "")]
 
 
-def _robust(rows: pd.DataFrame, names: pd.Index) -> dict[str, pd.Series]:
-    scores, drops = _roots(_cells(rows, "robust")) * 100, _roots(_cells(rows, "drop")) * 100
+def unmeasured(rows: pd.DataFrame, planned: pd.MultiIndex | None) -> pd.MultiIndex:
+    """The planned cells (target, language, perturbation) that no candidate has."""
+    found = pd.MultiIndex.from_frame(rows[CELL].drop_duplicates().astype(object))
+    return found[:0] if planned is None else planned.difference(found, sort=False)
+
+
+def _kept(cells: pd.MultiIndex, *keeps: str) -> pd.MultiIndex:
+    """The cells of suites' edits that keep one of these."""
+    names = cells.get_level_values("perturbation")
+    return cells[[not name.startswith(ATTACK) and keeps_of(name) in keeps for name in names]]
+
+
+def _robust(rows: pd.DataFrame, names: pd.Index, lost: pd.MultiIndex) -> dict[str, pd.Series]:
+    cells = _cells(rows, "robust", lost=lost)
+    scores, drops = _by_root(_roots(cells)) * 100, _by_root(_roots(_cells(rows, "drop"))) * 100
     columns = {
-        "robust_score": _over_roots(scores), "robust_half_width": _half_widths(scores),
-        "robust_seeds": scores.groupby(level="candidate").size().reindex(names, fill_value=0),
+        "robust_score": _over_roots(scores), "robust_half_width": half_widths(scores),
+        "robust_seeds": scores.notna().sum(axis="columns").reindex(names, fill_value=0),
         "robust_attackable_score": _score(rows, "robust_attackable") * 100,
-        "robust_drop": _over_roots(drops), "robust_drop_half_width": _half_widths(drops),
+        "robust_drop": _over_roots(drops), "robust_drop_half_width": half_widths(drops),
     }  # fmt: skip
-    found = _by_language(_candidates(_cells(rows, "robust"))) * 100
-    parts = {name: _parts(values) for name, values in found.items()}
-    details = pd.DataFrame.from_dict(parts, orient="index").rename_axis("candidate")
-    return columns | dict(details.items()) | {"attackability": _score(rows, "robust", "attackability") * 100}
+    parts = _parts(_by_language(over_whole_roots(cells)) * 100)
+    attackable = _score(rows, "robust", "attackability") * 100
+    return columns | {str(name): values for name, values in parts.items()} | {"attackability": attackable}
 
 
-def _parts(cells: pd.Series) -> dict[str, float | str | None]:
-    """One candidate's robust figures in parts, from those by (target, language)."""
+def _parts(cells: pd.DataFrame) -> pd.DataFrame:
+    """Robust figures in parts, from (target, language) × candidates: a row a candidate."""
     found = summary(cells)
-    groups = {name.removeprefix(FAMILY): v for name, v in found.items() if name.startswith(FAMILY)}
-    whole = not pd.isna(list(groups.values())).any()
-    found["worst_family"] = min(groups, key=lambda name: groups[name]) if whole else None
-    found |= {f"{LANGUAGE}{snake(str(code))}": value for code, value in by_languages(cells).items()}
-    return {f"robust_{name}": value for name, value in found.items()}
+    groups = found[[name for name in found if name.startswith(FAMILY)]]
+    groups = groups.rename(columns=lambda name: name.removeprefix(FAMILY))
+    whole = groups[groups.notna().all(axis="columns")]
+    lowest = whole.idxmin(axis="columns") if len(whole) else pd.Series(dtype=object)
+    languages = by_languages(cells).T.rename(columns=lambda code: f"{LANGUAGE}{snake(str(code))}")
+    found = pd.concat([found.assign(worst_family=lowest.reindex(found.index)), languages], axis="columns")
+    return found.add_prefix("robust_")
 
 
-def _cells(rows: pd.DataFrame, metric: str, value: str = "value") -> pd.DataFrame:
-    """The grid of a metric: (target, language, perturbation, severity) × (candidate, seed)."""
-    found = rows[rows.metric == metric]
+def _cells(
+    rows: pd.DataFrame, metric: str, value: str = "value", lost: pd.MultiIndex | None = None
+) -> pd.DataFrame:  # fmt: skip
+    """The grid of a metric: (target, language, perturbation, severity) × (candidate, seed); `lost` cells (of severity
+    0) are missing for all."""
+    found = rows[rows.metric == metric].astype({name: object for name in [*CELL, "candidate"]})
     found = found.groupby([*CELL, "severity", "candidate", "seed"], sort=False)[value].mean()
-    return found.unstack(["candidate", "seed"])
+    cells = found.unstack(["candidate", "seed"])
+    if lost is None or not len(lost):
+        return cells
+    more = pd.MultiIndex.from_tuples([(*cell, 0) for cell in lost], names=cells.index.names)
+    return cells.reindex(cells.index.append(more))
 
 
 def _by_language(cells: pd.DataFrame) -> pd.DataFrame:
@@ -164,27 +191,22 @@ def _by_language(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _roots(cells: pd.DataFrame) -> pd.Series:
     """The overall mean of each whole root, by (candidate, seed): over targets' means over languages."""
-    whole = cells.loc[:, cells.notna().all()]
-    return mean_by(_by_language(whole), "target").mean()
+    return mean_by(_by_language(whole_roots(cells)), "target").mean()
 
 
-def _candidates(cells: pd.DataFrame) -> pd.DataFrame:
-    """Means over each candidate's whole roots; of one that has none over the roots that have the cell."""
-    whole = cells.notna().all()
-    some = whole.groupby(level="candidate").transform("any")
-    return cells.loc[:, whole | ~some].T.groupby(level="candidate", sort=False).mean().T
+def _by_root(values: pd.Series) -> pd.DataFrame:
+    """Candidates × roots."""
+    return values.unstack("seed") if len(values) else pd.DataFrame(dtype=float)
 
 
-def _over_roots(roots: pd.Series) -> pd.Series:
-    return roots.groupby(level="candidate").mean()
+def _over_roots(roots: pd.DataFrame) -> pd.Series:
+    return roots.mean(axis="columns")
 
 
-def _half_widths(roots: pd.Series) -> pd.Series:
-    return roots.groupby(level="candidate").agg(lambda values: half_width(values.to_list())).astype(float)
-
-
-def _score(rows: pd.DataFrame, metric: str, value: str = "value") -> pd.Series:
-    return _over_roots(_roots(_cells(rows, metric, value)))
+def _score(
+    rows: pd.DataFrame, metric: str, value: str = "value", lost: pd.MultiIndex | None = None
+) -> pd.Series:  # fmt: skip
+    return _over_roots(_by_root(_roots(_cells(rows, metric, value, lost))))
 
 
 def robustness(scores: pd.DataFrame, portion: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from search.analysis.intervals import number
 from search.analysis.overall import HYPERPARAMETERS
 from search.analysis.selection import chosen
 from search.analysis.wording import SEEN, estimate_of, figure, verdict
-from search.leaderboard import PRECISION
+from search.means import PRECISION
 from search.order import EMPTY
 from trainables.methods import FEW_SHOT
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from search.analysis.overall import overall
-from search.leaderboard import half_width
+from search.means import half_width
 
 if TYPE_CHECKING:
     from search.campaign import Finals

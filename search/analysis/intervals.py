@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
-from search.leaderboard import half_width as half_width
+from search.means import MIN_ROOTS_FOR_INTERVAL
+from search.means import half_width as half_width
 
 NOTHING = 1e-9
 """A figure in percent points this small is a rounding error."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable
 import pandas as pd
 
 from search.analysis.overall import HYPERPARAMETERS, candidates, overall
-from search.leaderboard import PRECISION
+from search.means import PRECISION
 
 
 def chosen(scores: pd.DataFrame, tuned: Collection[str] = ("learning_rate",), portion: str = "dev") -> list[str]:

@@ -22,7 +22,7 @@ from search.analysis.design import Array, Design
 from search.analysis.finding import Finding
 from search.analysis.intervals import NOTHING, number
 from search.analysis.order_tests import spread
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
+from search.means import MIN_ROOTS_FOR_INTERVAL
 
 SET, ORDER, SEED, SAMPLE = "set of tasks", "order within a set", "seed", "sample of items"
 ROOT, LEAF = "seed: root", "seed: leaf"
