@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.analysis.finals import finals_sentence, finals_table
+from search.analysis.primary import frozen
 from search.candidate import run_name
 from search.describe import about_order, describe
 from search.files import parquet_bytes, write, write_table
@@ -29,6 +30,7 @@ from search.publish import Published, publish
 from search.results import SCHEMA, load
 from search.roots import fresh
 from search.scores import CLEAN, selection_value, table
+from trainables.clusters import clusters
 from trainables.console import say
 from trainables.errors import Mistake
 from trainables.stage import PREDICTIONS
@@ -60,6 +62,7 @@ class RunFolder:
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
         self._study, self._command, self._start = study, list(command), started or time.time()
         self._described = describe(study)
+        self._primary = frozen(study, self._started)
         if study.data.skipped:
             first = study.data.skipped[0]
             rows = f"{len(study.data.skipped):,} bad row{'s' if len(study.data.skipped) > 1 else ''} left out"
@@ -68,6 +71,10 @@ class RunFolder:
         text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
         settings = study.settings.model_dump(mode="json", exclude={"space"})
         self.write("config.yaml", text + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    @property
+    def _started(self) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._start))
 
     @property
     def seconds(self) -> float:
@@ -83,7 +90,7 @@ class RunFolder:
         settings = self._study.settings
         content = {
             "schema": SCHEMA, "status": status, "space": settings.space, **self._described,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._start)),
+            "started": self._started, "primary": self._primary,
             "command": shlex.join(self._command), "commit": _commit(),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "model": {"name": settings.model, "fingerprint": self._study.model_fingerprint},
@@ -134,7 +141,21 @@ class RunFolder:
                 clean = {} if "perturbation" in rows else {"perturbation": CLEAN, "severity": 0}
                 by_target.setdefault(target, []).append(rows.assign(**about, **clean))
         for target, parts in by_target.items():
-            self.write(f"predictions/{target}.parquet", parquet_bytes(pd.concat(parts, ignore_index=True)))
+            rows = self._clustered(target, pd.concat(parts, ignore_index=True))
+            self.write(f"predictions/{target}.parquet", parquet_bytes(rows))
+
+    def _clustered(self, target: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predictions with a column `cluster`: which items stand and fall together."""
+        task, data = self._study.tasks[target], self._study.data
+        languages = {"test": self._study.grid.get(target, []), "dev": ["en"]}
+        found = [
+            (portion, code, item, cluster)
+            for portion in rows.portion.unique()
+            for code, own in clusters(task, data.load(task, portion, languages[portion])).items()
+            for item, cluster in own.items()
+        ]
+        keys = ["portion", "language", "id"]
+        return rows.merge(pd.DataFrame(found, columns=[*keys, "cluster"]), how="left", on=keys)
 
 
 def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:

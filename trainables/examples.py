@@ -25,7 +25,8 @@ class Example:
 
     - classification: `text`, `pair` (for sentence pairs), `label`
     - tagging: `words`, and one of `tags` a word
-    - span: `text` is the question, `pair` the context, `answers` the answers accepted (none: it has no answer)
+    - span: `text` is the question, `pair` the context, `answers` the answers accepted (none: it has no answer);
+      `article` the title of what the context is from, where the data say it
     - choice: `text` (a context or a question), `pair` (a question about the context, if any), `choices`, and the index
       of the right one as `label`
     - retrieval: `text` and its translation `pair`
@@ -43,6 +44,7 @@ class Example:
     tags: tuple[str, ...] = ()
     answers: tuple[Answer, ...] = ()
     choices: tuple[str, ...] = ()
+    article: str = ""
 
 
 Examples = Sequence[Example]

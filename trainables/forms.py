@@ -94,7 +94,9 @@ def _span(task: Task, row: Mapping[str, Any], empty: Example, where: str) -> Exa
         right = "an answer, or `span: {may_be_unanswerable: true}` in the task's file"
         raise Mistake("the question has no answer", where=where, right=right)
     answers = tuple(_answer(context, answer, where) for answer in found or [])
-    return replace(empty, text=_text(task, row, "text", where), pair=context, answers=answers)
+    title = field_of(task, row, "title")
+    article = title.strip() if isinstance(title, str) else ""
+    return replace(empty, text=_text(task, row, "text", where), pair=context, answers=answers, article=article)
 
 
 def _transposed(columns: Mapping[str, Any], where: str) -> list[dict[str, Any]]:

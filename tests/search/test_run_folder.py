@@ -14,6 +14,7 @@ from search.planner import Planner
 from search.run_folder import RunFolder, show
 from search.settings import load_settings
 from search.study import Study
+from trainables.clusters import clusters
 from trainables.stage import PREDICTIONS, WEIGHTS
 from trainables.store import Store
 
@@ -114,9 +115,12 @@ def test_tables_hold_the_same_as_csv_and_parquet(study):
 def test_predictions_say_whose_they_are(study):
     found = pd.read_parquet(written(study) / "predictions" / "links.parquet")
     assert set(found.columns) == {
-        "portion", "language", "id", "score", "candidate", "seed", "target", "perturbation", "severity",
+        "portion", "language", "id", "score", "candidate", "seed", "target", "perturbation", "severity", "cluster",
     }  # fmt: skip
     assert len(found) == 5 * 2 * 2
+    examples = study.data.load(study.tasks["links"], "test", ["de", "sw"])
+    named = {code: own["1"] for code, own in clusters(study.tasks["links"], examples).items()}
+    assert (found.cluster == found.language.map(named)).all()
 
 
 def test_the_leaderboard_ranks_all_candidates_and_is_shown(study):
