@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def counts(study: Study) -> dict[str, int]:
     """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
 
-    What is perturbed is scored in stages of its own, as many for all candidates. Beyond common prefixes some things
+    What is perturbed is scored in stages of its own, as many for all candidates; forgetting is measured once for each
+    task that an order's prefix has. Beyond common prefixes some things
     coincide: the empty order's untrained targets are scored once for all arms and seeds (with language adapters once
     more), since nothing there is random; an arm that carries nothing has the same stages whatever the order; a prompt
     of length 0 is the probe; and a target's own stage is the intermediate stage of its training task where their
@@ -46,6 +47,12 @@ def counts(study: Study) -> dict[str, int]:
         stages = naive - scorings * every * len(study.space.arms)
         naive += measured * (stages + every * len(study.space.arms))
         distinct += measured * distinct
+    followed = study.followed
+    if followed:
+        chain = [sum(task in followed for task in one.tasks) for one in controls]  # each a prefix of the next
+        summed = sum(sum(chain[:length]) for length in range(1, len(chain) + 1))
+        naive += len(carrying) * (orders.naive_trained(followed) + summed)
+        distinct += len(set(map(trunk, carrying))) * (orders.distinct_trained(followed) + sum(chain))
     distinct += sum(scorings * every - empty * untrained * (arm.method not in IN_CONTEXT) for arm in different)
     distinct += rates * (scorings - untrained)
     # Without an order nothing was trained, so in context the learning rate makes no difference.

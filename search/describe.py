@@ -61,6 +61,7 @@ def describe(study: Study) -> dict[str, Any]:
         ),
         *_sentence_settings(study),
         *_perturbations(settings),
+        *_forgetting(study),
         f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
     ]
     return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
@@ -129,6 +130,20 @@ def _sentence_settings(study: Study) -> list[str]:
 def _perturbations(settings: Settings) -> list[str]:
     names = ", ".join(Path(name).stem for name in settings.perturbations)
     return [f"perturbation suites: {names}"] if names else []
+
+
+def _forgetting(study: Study) -> list[str]:
+    """Where learning and forgetting are found, and of which tasks and methods there is none."""
+    if not study.settings.forgetting:
+        return []
+    lacking = [task.name for task in (*study.intermediate, *study.shams) if task.name not in study.followed]
+    idle = sorted({arm.method for arm in study.space.arms if not study.carries(arm)})
+    notes = ["learning and forgetting: rows of portion forgetting in scores, in no mean"]
+    if lacking:
+        notes.append(f"no English dev set: {', '.join(lacking)}")
+    if idle:
+        notes.append(f"not under {', '.join(idle)}, where no stage leaves the next one anything")
+    return ["; ".join(notes)]
 
 
 def robust_notes(scores: pd.DataFrame, portion: str) -> list[str]:

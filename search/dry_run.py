@@ -15,7 +15,7 @@ from search.candidate import Candidate
 from search.order import Order
 from search.stored import stored, stored_before
 from search.study import Study
-from search.study_prices import SECONDS_A_STEP, StudyPrices
+from search.study_prices import SECONDS_A_LANGUAGE, SECONDS_A_STEP, StudyPrices
 from search.study_prices import seconds as priced
 from trainables.store import Store
 
@@ -114,5 +114,6 @@ def _seconds(study: Study, stages: int) -> float:
     orders = study.space.orders
     own = study.stages(Candidate(Order(()), *study.space.arms[0]), 0)  # the targets' stages and scores
     training = orders.distinct_stages() * study.settings.train.steps * SECONDS_A_STEP
-    total = training + orders.size * sum(priced(study, stage) for stage in own)
-    return stages * total / max(1, orders.distinct_stages() + orders.size * len(own))
+    measured = orders.distinct_trained(study.followed)
+    total = training + measured * SECONDS_A_LANGUAGE + orders.size * sum(priced(study, stage) for stage in own)
+    return stages * total / max(1, orders.distinct_stages() + measured + orders.size * len(own))

@@ -197,6 +197,26 @@ class OrderSpace:
         longest = max(self._blocks)
         return sum(_count(len(self.tasks), length, self._widest) for length in range(1, longest + 1))
 
+    def naive_trained(self, tasks: Collection[str]) -> int:
+        """How many of these tasks were trained by the end of a stage, summed over the stages of every order by itself;
+        in the enumerated kinds by symmetry, of which `tasks` is no matter."""
+        if self.kind == "explicit":
+            return sum(_trained(prefix, tasks) for order in self._orders for prefix in order.prefixes())
+        found = sum(_summed(len(self.tasks), length, self._widest, True) for length in self._blocks)
+        return self._share(found, tasks)
+
+    def distinct_trained(self, tasks: Collection[str]) -> int:
+        """The same when orders share their prefixes: summed over the distinct nonempty prefixes."""
+        if self.kind == "explicit":
+            distinct = {prefix for order in self._orders for prefix in order.prefixes()}
+            return sum(_trained(prefix, tasks) for prefix in distinct)
+        lengths = range(1, max(self._blocks) + 1)
+        return self._share(sum(_summed(len(self.tasks), length, self._widest, False) for length in lengths), tasks)
+
+    def _share(self, trained: int, tasks: Collection[str]) -> int:
+        """Every task occurs as often as any other."""
+        return trained * len(set(tasks) & set(self.tasks)) // max(1, len(self.tasks))
+
     def _enumerated_lengths(self, max_length: int | None, *, singles: bool) -> list[int]:
         longest = len(self.tasks)
         if self.kind == "permutations":
@@ -292,6 +312,24 @@ def _count(free: int, length: int, widest: int) -> int:
         return math.perm(free, length)
     sizes = range(1, min(widest, free) + 1)
     return sum(math.comb(free, size) * _count(free - size, length - 1, widest) for size in sizes)
+
+
+@lru_cache(maxsize=4096)
+def _summed(free: int, length: int, widest: int, prefixes: bool) -> int:
+    """The tasks of all the sequences that `_count` counts, each sequence's together; those of all its `prefixes`, where
+    asked: a first group is in all of them."""
+    if length == 0:
+        return 0
+    times = length if prefixes else 1
+    return sum(
+        math.comb(free, size)
+        * (times * size * _count(free - size, length - 1, widest) + _summed(free - size, length - 1, widest, prefixes))
+        for size in range(1, min(widest, free) + 1)
+    )
+
+
+def _trained(order: Order, tasks: Collection[str]) -> int:
+    return sum(task in tasks for task in order.tasks)
 
 
 def _unrank(names: Sequence[str], length: int, widest: int, rank: int) -> Groups:

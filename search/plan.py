@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from search.settings import TargetTraining
 from trainables.language_folder import ENGLISH, spoken
 from trainables.methods import IN_CONTEXT
 from trainables.methods.settings import scalars
-from trainables.stage import Scalar, Stage
+from trainables.stage import FORGETTING, Scalar, Stage
 from trainables.templates import PLACEHOLDERS
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 UNTRAINED = "none"
 """The method of a score of the base model as it is."""
+
+
+ALONG = ("representations", FORGETTING)
+"""What is measured along an order, after its stages."""
 
 
 def probes(arm: Arm) -> bool:
@@ -38,7 +42,7 @@ def trunk(arm: Arm) -> Arm:
 
 class Planned(NamedTuple):
     """A stage of a run with a readable label. `after` is empty for what the run itself trains and scores; of a
-    measurement (`representations`) it says after which of the run's stages."""
+    measurement (`representations`, `forgetting`) it says after which of the run's stages."""
 
     stage: Stage
     label: str
@@ -55,6 +59,7 @@ class Plan:
         own = scalars(study.settings.methods, arm.method, arm.prompt_length)
         self._modules = {**own, **self._speaking(())}
         self._found: dict[str, Planned] = {}
+        self._trained: dict[str, str] = {}  # the stages of the order's tasks so far
 
     def stages(self) -> list[Planned]:
         """Those asked for so far."""
@@ -80,6 +85,16 @@ class Plan:
         for task in self._study.settings.representations:
             self.measure(task, key, label)
         return key
+
+    def follow(self, group: tuple[str, ...], stage: str, after: str) -> None:
+        """Score all tasks of the order so far on their own English dev sets after the stage that trained a group: with
+        its encoder and, of each task, the head that the task's own stage trained."""
+        marks = self._study.followed
+        self._trained |= {task: stage for task in group if task in marks}
+        for task, own in self._trained.items():
+            score = self._score_stage(task, (marks[task],), stage, [ENGLISH])
+            score = replace(score, settings={**score.settings, "measure": FORGETTING, "head_from": own})
+            self._add(score, f"{after} | {FORGETTING} {task}", after)
 
     def score(self, target: Task, last: str | None) -> None:
         """Train a target's own stage, where it has one, and score it."""
@@ -116,9 +131,12 @@ class Plan:
         data = (self._study.data.fingerprint(task, {"dev": ["en"]}),)
         return train, self._score_stage(task.name, data, train.key)
 
-    def _score_stage(self, task: str, data: tuple[str, ...], parent: str | None) -> Stage:
+    def _score_stage(
+        self, task: str, data: tuple[str, ...], parent: str | None, languages: Sequence[str] | None = None
+    ) -> Stage:
+        """A score in these languages, where they are given, else in those of the grid."""
         study = self._study
-        speaking = self._speaking(map(spoken, study.grid.get(task, [ENGLISH])))
+        speaking = self._speaking(map(spoken, languages or study.grid.get(task, [ENGLISH])))
         method, modules = (self._method, self._modules) if parent else (UNTRAINED, {})
         modules = {**modules, **speaking, **study.wording((task,)), **self._answering(task)}
         return Stage("score", parent, (task,), data, study.model_fingerprint, method, {**study.numeric, **modules})

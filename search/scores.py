@@ -32,8 +32,9 @@ class Row:
 
     `portion` is `dev` (English), `test`, or a half of the test items: `search`, which an oracle selection may see, and
     `report`, which it may not; `model` holds what is said of a target's model as a whole, without a language, and
-    `representations` what was measured of translations after one of the candidate's stages, named in `stage`. `main`
-    marks the metric a target's score is made of; `apart` a language beyond those the target is averaged over.
+    `representations` what was measured of translations after one of the candidate's stages, named in `stage`, and
+    `forgetting` how an order's task (the `target`) was done on its English dev set after that stage. `main` marks the
+    metric a target's score is made of; `apart` a language beyond those the target is averaged over.
     `prompt_length` is missing for methods without a prompt; `budget` is the share of the full training.
     """
 

@@ -114,6 +114,15 @@ class FinalsSettings(Config):
         return self
 
 
+class PrimarySettings(Config):
+    """The one outcome and contrast that a study is planned for; written to the manifest before it begins."""
+
+    outcome: str = Field("score", description="score, robust_score, gap_to_english, target:NAME, … (docs/analysis.md)")
+    contrast: Literal["order", "tasks", "methods", "complexity", "icl"] | None = Field(
+        None, description="what is tested of it (default: by the space's answer)"
+    )
+
+
 class Settings(Config):
     """A study's settings. `space` names where they came from; everything else may stand in a space file."""
 
@@ -174,6 +183,9 @@ class Settings(Config):
     representations: list[str] = Field(
         default_factory=list, description="parallel tasks whose translations are compared after every stage"
     )
+    forgetting: bool = Field(
+        False, description="after each stage of an order score all its tasks so far on their English dev sets"
+    )
     answer: Literal["orders", "best", "methods", "complexity", "icl"] = Field(
         "orders", description="how the space's question is answered below the leaderboard"
     )
@@ -193,6 +205,9 @@ class Settings(Config):
     max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
     limit: int | None = Field(None, ge=1, description="examples a language and split, training included")
     on_bad_row: Literal["error", "skip"] = Field("error", description="what becomes of a row of data that is malformed")
+    primary: PrimarySettings = Field(
+        PrimarySettings.model_validate({}), description="the outcome and contrast that are fixed before the run"
+    )
 
     @field_validator(*LISTS, mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from search.candidate import Arm, Candidate
 from search.order import Groups, Order
-from search.plan import trunk
+from search.plan import ALONG, trunk
 
 if TYPE_CHECKING:
     from search.study import Study
@@ -24,8 +24,10 @@ def stored(study: Study, keys: Collection[str]) -> set[str]:
     for arm in study.space.arms:
         for seed in range(study.settings.seeds):
             for order, trained, rest in _followed(study, keys, arm, seed):
-                stages = [*trained, *rest] if Candidate(order, *arm) in study.space else trained
-                found.update(stage.key for stage in stages if stage.key in keys)
+                if Candidate(order, *arm) not in study.space:  # but some order of the space begins with it
+                    above = {None, *(stage.key for stage in trained)}
+                    rest = [stage for stage in rest if stage.measure in ALONG and stage.parent in above]
+                found.update(stage.key for stage in (*trained, *rest) if stage.key in keys)
     return found
 
 

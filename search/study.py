@@ -16,6 +16,7 @@ from search.capabilities import attack_refusals, language_refusals, refusals
 from search.counting import counts
 from search.order import Order, OrderSpace
 from search.plan import Plan, Planned, probes
+from search.primary import check_primary
 from search.settings import Settings
 from search.space import Space
 from trainables.config import names, place_of
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
 PLACES = {
     "space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer",
-    "candidates", "confidence", "finals",
+    "candidates", "confidence", "finals", "forgetting", "primary",
 }  # fmt: skip
-"""Settings that say where a study runs, what it is called, and when it ends."""
+"""Settings that say where a study runs, what it is called, when it ends, and what is measured besides."""
 
 
 class Study:
@@ -231,6 +232,14 @@ class Study:
         return found
 
     @cached_property
+    def followed(self) -> dict[str, str]:
+        """Fingerprints, by task, of the English dev sets that learning and forgetting are measured on, where they are:
+        of all tasks of orders that have one."""
+        tasks = (*self.intermediate, *self.shams) if self.settings.forgetting else ()
+        there = [task for task in tasks if "dev" in self.splits(task) and self.data.load(task, "dev", ["en"]).get("en")]
+        return {task.name: self.data.fingerprint(task, {"dev": ["en"]}) for task in there}
+
+    @cached_property
     def identity(self) -> str:
         """A hash of all that the study's candidates and their values depend on; where it runs is left out."""
         about = self.settings.model_dump(mode="json", exclude=PLACES)
@@ -280,7 +289,9 @@ class Study:
                 self.data.check(self.tasks[target.trained_on], ("dev",))
         if self.grid and self.fingerprints and self.model_fingerprint:
             self._check_objective()
+        self._check_followed()
         self._check_perturbed()
+        check_primary(self, self._place)
         config = model_config(self.model)
         refused = list(refusals(self.settings, self.intermediate, self.targets, config, self._place))
         refused += attack_refusals(self.suites, self.targets, config, self._place)
@@ -289,6 +300,21 @@ class Study:
             refused += language_refusals(self.language_folder, self._trained(), languages, config, self._place)
         if refused:
             raise Mistakes(refused)
+
+    def _check_followed(self) -> None:
+        """A Mistake where forgetting is to be measured and cannot be."""
+        where = self._place("forgetting")
+        if not self.settings.forgetting:
+            return
+        if self.decodes:
+            what = "forgetting is measured with the heads of an encoder's tasks, but the model is a decoder"
+            raise Mistake(what, where=where, right="an encoder (--model micro), or no forgetting")
+        if not any(self.carries(arm) for arm in self.settings.arms):
+            what = "nothing can be forgotten: under the probe no stage leaves the next one anything"
+            raise Mistake(what, where=where, right="another method, or train.heads=carry")
+        if not self.followed:
+            what = "forgetting is measured on English dev sets, but no intermediate task has one"
+            raise Mistake(what, where=where, right="a task with a dev set, or no forgetting")
 
     def _check_perturbed(self) -> None:
         """A Mistake for what suites look up that is not there, and for one that changes nothing of this study."""
@@ -338,6 +364,7 @@ class Study:
         if self.carries(candidate.arm):
             for group, prefix in zip(candidate.order.groups, candidate.order.prefixes(), strict=True):
                 last = plan.train(group, last, str(prefix))
+                plan.follow(group, last, str(prefix))
         for target in self.targets:
             plan.score(target, last)
         for task in self.settings.representations:

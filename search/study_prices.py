@@ -10,6 +10,7 @@ from search.candidate import Arm, Candidate
 from search.order import Groups, Order
 from search.plan import trunk
 from trainables.perturbations import ATTACK
+from trainables.stage import FORGETTING
 
 if TYPE_CHECKING:
     from search.study import Study
@@ -28,6 +29,8 @@ def seconds(study: Study, stage: Stage) -> float:
         return stage.steps * SECONDS_A_STEP
     if stage.measure in ("perturbations", "attack"):
         return texts(study, stage) * SECONDS_A_TEXT
+    if stage.measure == FORGETTING:
+        return SECONDS_A_LANGUAGE
     return SECONDS_A_LANGUAGE * len(study.grid[stage.tasks[0]])
 
 
@@ -44,7 +47,8 @@ def texts(study: Study, stage: Stage) -> int:
 
 
 class StudyPrices:
-    """`prices.Prices` of a study."""
+    """`prices.Prices` of a study. What is measured of forgetting is not in them: strategies are told prices, and are to
+    propose the same whether it is measured or not."""
 
     def __init__(self, study: Study, stored: Callable[[], Collection[tuple[Hashable, Groups]]] = lambda: ()) -> None:
         """`stored` says which prefixes were there before the study; it is asked where a strategy needs to know."""
@@ -69,4 +73,5 @@ class StudyPrices:
         return self._price(Order(()), arm)
 
     def _price(self, order: Order, arm: Arm) -> float:
-        return sum(seconds(self._study, stage) for stage in self._study.stages(Candidate(order, *arm), 0))
+        stages = self._study.stages(Candidate(order, *arm), 0)
+        return sum(seconds(self._study, stage) for stage in stages if stage.measure != FORGETTING)

@@ -4,6 +4,7 @@ It knows what must still be run, what can be run now, what a further candidate w
 free worker should take: the baselines first, then the longest work still waiting (critical path first, as in Hippo,
 PVLDB 15(5), 2022). Score stages are the goals. A train stage is *needed* only if a goal below it still has to be run
 and no ancestor nearer to that goal is stored: weights that were collected are not made again for scores that exist.
+A goal may need the weights of a second stage above it, for a task's head (`Stage.head_from`): it waits for both.
 
 The tree runs nothing, reads no clock and draws no random number: equal calls give equal answers. Nothing recurses, so
 chains may be as deep as they like. Costs are the caller's estimates, in seconds.
@@ -37,7 +38,9 @@ class _Node:
     stage: Stage
     parent: _Node | None
     number: int  # in the order of arrival, so a parent's is smaller than its children's
+    head: _Node | None = None  # an ancestor further up whose weights it needs too
     children: list[_Node] = field(default_factory=list)
+    borrowers: list[_Node] = field(default_factory=list)  # whose `head` it is
     runs: list[str] = field(default_factory=list)  # of a goal that is pending: who waits for it
     status: _Status = _Status.IDLE
     cost: float = 0.0
@@ -52,6 +55,16 @@ class _Node:
     @property
     def available(self) -> bool:
         return self.status is _Status.DONE or self.status is _Status.STORED
+
+    @property
+    def startable(self) -> bool:
+        """Whether all that it starts from is there."""
+        return all(node is None or node.available for node in (self.parent, self.head))
+
+    @property
+    def dependants(self) -> list[_Node]:
+        """What is still to be run and needs this stage's weights."""
+        return [node for node in (*self.children, *self.borrowers) if node.pending]
 
     @property
     def rank(self) -> tuple[float, float, int]:
@@ -91,7 +104,7 @@ class StageTree:
 
         `urgent` is its rank among the baselines, 0 first; None for an ordinary run. A run that needs a stage already
         lost is not refused but at once among `lost`. Raises ValueError, and changes nothing, for a run added before,
-        one without a score stage, or a stage whose parent comes neither earlier in `stages` nor in the tree.
+        one without a score stage, or a stage that needs one which comes neither earlier in `stages` nor in the tree.
         """
         if run in self._open:
             raise ValueError(f"run '{run}' is already in the tree")
@@ -120,14 +133,15 @@ class StageTree:
 
     def next_path(self) -> list[Stage]:
         """Claim and return the stages one worker should run next, parent to child; empty when nothing is ready."""
-        path: list[Stage] = []
+        path: list[_Node] = []
         node = self._pop()
         while node is not None:
             self._set(node, _Status.CLAIMED)
-            path.append(node.stage)
+            path.append(node)
             free = (child for child in node.children if child.status is _Status.WAITING)
-            node = min(free, key=lambda child: child.rank, default=None)
-        return path
+            had = (child for child in free if child.head is None or child.head.available or child.head in path)
+            node = min(had, key=lambda child: child.rank, default=None)
+        return [node.stage for node in path]
 
     def start(self, key: str) -> None:
         """A claimed stage now runs. Raises ValueError if it is not claimed."""
@@ -151,8 +165,8 @@ class StageTree:
         self._executed += 1
         self._seconds += seconds
         self._lower_above(node)
-        for child in node.children:
-            self._offer(child)
+        for below in node.dependants:
+            self._offer(below)
         runs, node.runs = node.runs, []
         for run in runs:
             self._open[run] -= 1
@@ -193,7 +207,7 @@ class StageTree:
         if not node.available:
             return []
         self._set(node, _Status.IDLE)
-        below = [child for child in node.children if child.pending]
+        below = node.dependants
         self._ready.difference_update(below)
         lost = self._need(node) if below else []
         for child in below:
@@ -269,8 +283,9 @@ class StageTree:
     def _check(self, run: str, stages: Sequence[Stage]) -> None:
         seen: set[str] = set()
         for stage in stages:
-            if stage.parent is not None and stage.parent not in seen and stage.parent not in self._nodes:
-                raise ValueError(f"{run}: stage {stage.key} comes before its parent {stage.parent}")
+            for what, key in (("parent", stage.parent), ("head's stage", stage.head_from)):
+                if key is not None and key not in seen and key not in self._nodes:
+                    raise ValueError(f"{run}: stage {stage.key} comes before its {what} {key}")
             seen.add(stage.key)
         if not any(stage.kind == "score" for stage in stages):
             raise ValueError(f"{run} has no score stage: nothing would ever complete it")
@@ -292,6 +307,9 @@ class StageTree:
             self._counts[_Status.IDLE] += 1
             if parent is not None:
                 parent.children.append(node)
+            if stage.head_from not in (None, stage.parent):
+                node.head = self._nodes[str(stage.head_from)]
+                node.head.borrowers.append(node)
         return node
 
     def _set(self, node: _Node, status: _Status) -> None:
@@ -320,7 +338,8 @@ class StageTree:
     def _need(self, node: _Node) -> list[str]:
         """Plan a stage and what is missing above it, up to the first ancestor that exists or is planned already.
 
-        Where that ancestor is lost, so are they; returns the runs newly lost by it.
+        Where that ancestor is lost, so are they; returns the runs newly lost by it. A goal's second stage is planned
+        likewise.
         """
         chain: list[_Node] = []
         above: _Node | None = node
@@ -339,6 +358,12 @@ class StageTree:
         if chain:
             self._raise_above(chain[-1])
             self._offer(chain[-1])
+        if node.head is not None and node.pending:
+            lost = self._need(node.head)
+            if node.head.status is _Status.LOST:
+                return lost + self._lose([node], node.head.reason)
+            self._offer(node)
+            return lost
         return []
 
     def _lose(self, nodes: Iterable[_Node], reason: str) -> list[str]:
@@ -352,7 +377,7 @@ class StageTree:
             lost += [run for run in dict.fromkeys(node.runs) if run not in self._lost]
             self._lost.update((run, reason) for run in node.runs if run not in self._lost)
             node.runs = []
-            stack += [child for child in reversed(node.children) if child.pending]
+            stack += reversed(node.dependants)
         return lost
 
     def _hurry(self, node: _Node, urgent: int) -> None:
@@ -380,8 +405,8 @@ class StageTree:
             parent = parent.parent
 
     def _offer(self, node: _Node) -> None:
-        """Make a waiting stage ready if its parent's weights exist."""
-        if node.status is _Status.WAITING and (node.parent is None or node.parent.available):
+        """Make a waiting stage ready if the weights that it starts from exist."""
+        if node.status is _Status.WAITING and node.startable:
             self._ready.add(node)
             self._push(node)
 

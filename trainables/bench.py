@@ -27,6 +27,7 @@ from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
 from trainables.fingerprint import model_fingerprint
+from trainables.heads import heads_in
 from trainables.icl import Demonstrations, evaluate_icl
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of, load_model
@@ -38,11 +39,14 @@ from trainables.perturbations import Lookup
 from trainables.perturbed import Suites, evaluate_edited
 from trainables.perturbed_prompts import evaluate_edited_prompts
 from trainables.reading import OnBadRow
-from trainables.stage import PREDICTIONS, STATE, WEIGHTS, Stage
+from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
 from trainables.tasks import Task
 from trainables.templates import PLACEHOLDERS
 from trainables.train import Trained, train
+
+HEADS_KEPT = 64
+"""Of so many stages the heads are kept in memory, so that weights need not be read for a head again and again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,13 @@ class Outcome:
 
 
 class MissingParent(Exception):
-    """The parent's weights are not in the store, or not as they were written."""
+    """The weights of a stage that another starts from are not in the store, or not as they were written: its parent's,
+    or those that hold a task's head."""
+
+    def __init__(self, key: str, what: str) -> None:
+        """`key` is that stage's."""
+        super().__init__(what)
+        self.key = key
 
 
 class Bench:
@@ -94,9 +104,11 @@ class Bench:
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
         self._features: dict[tuple[str, int, int | None], list[Feature]] = {}  # by task, longest text, rows
         self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
+        self._dev_sets: dict[tuple[str, int], list[EvaluationSet]] = {}  # of the orders' tasks, in English
         self._suites: dict[str, Suites] = {}
         self._attacking: dict[str, Attacks] = {}
         self._resident: dict[str, Weights] = {}
+        self._heads: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -161,6 +173,8 @@ class Bench:
             self.model.attach({}, {}, "language adapters alone", language=True)
         if stage.measure == "representations":
             return self._representations(stage, target), []
+        if stage.measure == FORGETTING:
+            return self._remembered(stage, target), []
         longest = min(target.max_length, self._text_length(stage))
         if isinstance(self.model, Decoder) and target.kind in PLACEHOLDERS:
             return self._in_text(self.model, stage, target, longest)
@@ -239,6 +253,18 @@ class Bench:
         cut = fertility.measure(self.model.tokenizer, sets)
         return [*rows, *cut, *fertility.by_script(cut)]
 
+    def _remembered(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
+        """How well the stage's encoder still does a task of its order, in English, with the head that the task's own
+        stage trained."""
+        self.model.add_head(task.name, kind_of(task, self.model).head(task, self.model))
+        self.model.load_head(task.name, self._heads_of(str(stage.head_from)))
+        longest = min(task.max_length, self._text_length(stage))
+        if (task.name, longest) not in self._dev_sets:
+            dev = {("dev", code): rows for code, rows in self._data.load(task, "dev", ["en"]).items()}
+            self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest)
+        rows, _ = evaluate(self.model, task, self.model.head(task.name), self._dev_sets[task.name, longest])
+        return [{**row, "portion": FORGETTING} for row in rows]
+
     def _training_features(self, task: Task, longest: int, rows: int | None) -> list[Feature]:
         key = task.name, longest, rows
         if key not in self._features:
@@ -269,6 +295,14 @@ class Bench:
             self._sets[task.name, longest] = sets
         return self._sets[task.name, longest]
 
+    def _heads_of(self, key: str) -> Weights:
+        """The heads that a stage's weights hold. They are small: those of recent stages are kept beside the weights."""
+        if key not in self._heads:
+            self._heads[key] = heads_in(self._weights(key)[0])
+            while len(self._heads) > HEADS_KEPT:
+                del self._heads[next(iter(self._heads))]
+        return self._heads[key]
+
     def _weights(self, key: str | None) -> tuple[Weights, str]:
         if key is None:
             return {}, "base"
@@ -277,7 +311,7 @@ class Bench:
         try:
             weights: Weights = load(self.store.blob(key, WEIGHTS))
         except Corrupt as error:
-            raise MissingParent(str(error)) from error
+            raise MissingParent(key, str(error)) from error
         self._keep(key, weights)
         return weights, "store"
 

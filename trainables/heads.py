@@ -29,6 +29,11 @@ def put_heads(model: Encoder, group: Sequence[Task], parent: Weights, carried: C
             _let_go(head, model.encoder)
 
 
+def heads_in(weights: Weights) -> Weights:
+    """The part of a stage's weights that is heads."""
+    return {name: tensor for name, tensor in weights.items() if name.startswith("heads.")}
+
+
 def held(weights: Weights, tasks: Collection[Task]) -> list[Task]:
     """Those of the tasks whose heads a stage's weights hold, by name."""
     places = {name.split(".")[1] for name in weights if name.startswith("heads.")}

@@ -25,6 +25,11 @@ WEIGHTS, STATE, PREDICTIONS = "weights.safetensors", "state.safetensors", "predi
 state; a score stage its predictions."""
 
 
+FORGETTING = "forgetting"
+"""What a stage measures that scores a task of an order on its English dev set after it or a later one was trained, and
+the portion of such scores."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One node of the stage tree.
@@ -54,9 +59,15 @@ class Stage:
 
     @property
     def measure(self) -> str:
-        """What a score stage measures besides the target's clean score: `representations`, `perturbations`, or the
-        `attack` of a recipe; empty for the score itself."""
+        """What a score stage measures besides the target's clean score: `representations`, `perturbations`, the
+        `attack` of a recipe, or `forgetting`; empty for the score itself."""
         return str(self.settings.get("measure") or "")
+
+    @property
+    def head_from(self) -> str | None:
+        """Of a measurement of forgetting the key of the stage that trained the task, whose weights hold its head."""
+        key = self.settings.get("head_from")
+        return None if key is None else str(key)
 
     @cached_property
     def key(self) -> str:

@@ -54,7 +54,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         try:
             result = {**about, **asdict(self._bench.run(stage))}
         except MissingParent as error:
-            result = {**about, "error": str(error), "missing": stage.parent, "fatal": False}
+            result = {**about, "error": str(error), "missing": error.key, "fatal": False}
         except Diverged as error:
             result = {**about, "error": str(error), "fatal": True}
         except Exception as error:  # noqa: BLE001 - the worker must live on; the planner counts attempts and tells

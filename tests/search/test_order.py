@@ -163,6 +163,10 @@ def test_listing_ranking_and_counting_agree(count, max_length, max_group, baseli
         assert all(order in space for order in listed)
         assert space.naive_stages() == sum(map(len, listed))
         assert space.distinct_stages() == len({prefix for order in listed for prefix in order.prefixes()})
+        every = [prefix for order in listed for prefix in order.prefixes()]
+        for some in (space.tasks, space.tasks[1:], space.tasks[:1], ("other",)):
+            assert space.naive_trained(some) == sum(len({*one.tasks} & {*some}) for one in every)
+            assert space.distinct_trained(some) == sum(len({*one.tasks} & {*some}) for one in set(every))
         assert [len(order.tasks) <= 1 for order in listed] == [index < space.baselines for index in range(space.size)]
         counted = {length: sum(len(order) == length for order in listed) for length in map(len, listed)}
         assert {length: number for length, number in space.count_by_length().items() if number} == counted

@@ -14,7 +14,7 @@ from search import planner as planner_module
 from search.planner import ATTEMPTS, Planner
 from search.settings import load_settings
 from search.study import Study
-from trainables.stage import PREDICTIONS, WEIGHTS
+from trainables.stage import FORGETTING, PREDICTIONS, WEIGHTS
 from trainables.store import Store
 
 
@@ -35,6 +35,9 @@ def value_of(*parts):
 
 def scores_of(study, stage):
     target = stage.tasks[0]
+    if stage.measure == FORGETTING:
+        return [{"language": "en", "portion": FORGETTING, "metric": "accuracy", "value": value_of(stage.key),
+                 "n": 10, "stderr": None, "main": True}]  # fmt: skip
     portions = [(code, portion) for code in study.grid[target] for portion in ("test", "search", "report")]
     portions += [("en", "dev")] if target != "links" else []
     return [
@@ -81,8 +84,9 @@ class Workers:
             return {**about, **wrong}
         if self.store.has(stage.key):
             return {**about, "made": False}
-        if stage.parent and not self.store.has(stage.parent):
-            return {**about, "error": "no weights", "missing": stage.parent, "fatal": False}
+        for key in filter(None, (stage.parent, stage.head_from)):
+            if not self.store.has(key):
+                return {**about, "error": "no weights", "missing": key, "fatal": False}
         if stage.kind == "train":
             self.store.put(stage.key, {}, {WEIGHTS: b"weights"})
         else:
