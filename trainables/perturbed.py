@@ -104,9 +104,14 @@ def choose(task: Task, examples: Sequence[Example], most: int | None, seed: int)
     which the English side does not (its F1 is over the whole collection)."""
     if task.kind == "mining":
         return [place for place, example in enumerate(examples) if fields_of(task, example, "all")]
-    if most is None or len(examples) <= most:
-        return list(range(len(examples)))
-    ranked = sorted(range(len(examples)), key=lambda i: hashlib.sha256(f"{seed} {examples[i].id}".encode()).digest())
+    return drawn(examples, range(len(examples)), most, seed)
+
+
+def drawn(examples: Sequence[Example], places: Sequence[int], most: int | None, seed: int) -> list[int]:
+    """At most so many of the places, by a hash of the seed and the example's id: fewer of them are some of these."""
+    if most is None or len(places) <= most:
+        return sorted(places)
+    ranked = sorted(places, key=lambda i: hashlib.sha256(f"{seed} {examples[i].id}".encode()).digest())
     return sorted(ranked[:most])
 
 

@@ -125,6 +125,21 @@ class Kind(ABC):
         """How sure the model is of the gold answer, in [0, 1], a feature: what an attack brings down."""
         raise ValueError(f"a {self.name} task cannot be attacked")
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The right answer to each example, in words; empty where that there is none is right."""
+        raise ValueError(f"the answers of a {self.name} task have no words")
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Any],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """What was predicted of each example, in words as `gold` has them; the arguments are those of `score`."""
+        raise ValueError(f"the answers of a {self.name} task have no words")
+
     def unit(self, example: Example) -> str:
         """What stays together when items are split in halves: parallel items, pairs of translations."""
         return example.id

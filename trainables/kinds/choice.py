@@ -67,6 +67,22 @@ class Choice(Kind):
         found: list[float] = shares.gather(1, gold.unsqueeze(1)).squeeze(1).tolist()
         return found
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The right choice's text."""
+        return [example.choices[int(str(example.label))] for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[int],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The text of the choice."""
+        found = {feature.item: place for feature, place in zip(features, predictions, strict=True)}
+        return [example.choices[found[item]] for item, example in enumerate(examples)]
+
     def score(
         self,
         task: Task,

@@ -72,6 +72,22 @@ class Classification(Kind):
         found: list[float] = head(states).float().softmax(-1).gather(1, gold.unsqueeze(1)).squeeze(1).tolist()
         return found
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """Its label."""
+        return [str(example.label) for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[str],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The label."""
+        found = {feature.item: label for feature, label in zip(features, predictions, strict=True)}
+        return [found[item] for item in range(len(examples))]
+
     def score(
         self,
         task: Task,

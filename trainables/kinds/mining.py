@@ -61,14 +61,9 @@ class Mining(SentenceVectors):
         `threshold` is that of a dev set. Without one each half of the sentences is scored with the threshold fitted on
         the other half (cross-fitting). An item's figure is 1 where what is said of a sentence is right.
         """
-        candidates = find_pairs(task, examples, predictions)
-        gold = {(e.id, e.pair) for e in examples if e.label == "source" and e.pair}
-        hits = [(examples[c.source].id, examples[c.target].id) in gold for c in candidates]
+        gold = _paired(examples)
+        candidates, hits, kept = self._judged(task, examples, predictions, threshold)
         own = fit_threshold(candidates, hits, len(gold))
-        if threshold is not None:
-            kept = [c.score >= threshold for c in candidates]
-        else:
-            kept = self._cross_fitted(examples, candidates, hits)
         figures = [
             ratio_f1("f1", hits, kept, len(gold)),
             ratio_f1("f1_oracle", hits, [c.score >= own for c in candidates], len(gold)),
@@ -79,6 +74,38 @@ class Mining(SentenceVectors):
             if keep:
                 right[candidate.source] = right[candidate.target] = float(hit)
         return Result(figures, right, own)
+
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The text of the translation."""
+        texts = {(example.label == "source", example.id): example.text for example in examples}
+        return [texts.get((example.label != "source", example.pair or ""), "") for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Tensor],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The text of what is called the translation."""
+        found = [""] * len(examples)
+        candidates, _, kept = self._judged(task, examples, predictions, threshold)
+        for candidate, keep in zip(candidates, kept, strict=True):
+            if keep:
+                found[candidate.source] = examples[candidate.target].text
+                found[candidate.target] = examples[candidate.source].text
+        return found
+
+    def _judged(
+        self, task: Task, examples: Sequence[Example], vectors: Sequence[Tensor], threshold: float | None
+    ) -> tuple[list[Found], list[bool], list[bool]]:
+        """The candidate pairs, which of them are translations, and which are called so."""
+        candidates, gold = find_pairs(task, examples, vectors), _paired(examples)
+        hits = [(examples[c.source].id, examples[c.target].id) in gold for c in candidates]
+        if threshold is None:
+            return candidates, hits, self._cross_fitted(examples, candidates, hits)
+        return candidates, hits, [c.score >= threshold for c in candidates]
 
     def _cross_fitted(
         self, examples: Sequence[Example], candidates: Sequence[Found], hits: Sequence[bool]
@@ -91,6 +118,11 @@ class Mining(SentenceVectors):
             gold = sum(there for there, of in zip(paired, fold, strict=True) if of != side)
             thresholds.append(fit_threshold([candidates[p] for p in other], [hits[p] for p in other], gold))
         return [c.score >= thresholds[fold[c.source]] for c in candidates]
+
+
+def _paired(examples: Sequence[Example]) -> set[tuple[str, str]]:
+    """The ids of sentences that translate each other."""
+    return {(example.id, example.pair) for example in examples if example.label == "source" and example.pair}
 
 
 def find_pairs(task: Task, examples: Sequence[Example], vectors: Sequence[Tensor]) -> list[Found]:

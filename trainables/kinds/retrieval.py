@@ -47,6 +47,22 @@ class Retrieval(SentenceVectors):
         texts = [text for example in examples for text in (example.text, example.pair or "")]
         return [Feature(place // 2, row) for place, row in enumerate(text_rows(tokenizer, texts, max_length))]
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The English sentence."""
+        return [str(example.pair) for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Tensor],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The nearest English sentence."""
+        vectors = torch.stack(list(predictions))
+        return [str(examples[place].pair) for place in (vectors[0::2] @ vectors[1::2].T).argmax(-1).tolist()]
+
     def score(
         self,
         task: Task,

@@ -99,6 +99,21 @@ class Span(Kind):
             found.append(float(shares[row, start, 0] * shares[row, end, 1]) if there else 0.0)
         return found
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The accepted answers, each once, with ` / ` between them."""
+        return [" / ".join(dict.fromkeys(answer.text for answer in example.answers)) for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[Window],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The answer, a piece of the context."""
+        return self.answers(task, examples, features, predictions)
+
     def score(
         self,
         task: Task,

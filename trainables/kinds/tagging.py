@@ -78,13 +78,26 @@ class Tagging(Kind):
         found: list[float] = ((shares * known).sum(1) / sizes).tolist()
         return found
 
+    def gold(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        """The tags, with spaces between them."""
+        return [" ".join(example.tags) for example in examples]
+
+    def said(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        predictions: Sequence[list[str]],
+        threshold: float | None = None,
+    ) -> list[str]:
+        """The tags, one a word."""
+        return [" ".join(tags) for tags in _by_example(examples, features, predictions)]
+
     def figures(
         self, task: Task, examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]
     ) -> list[float]:
         """An example's share of right tags."""
-        tags: list[list[str]] = [[] for _ in examples]
-        for feature, predicted in zip(features, predictions, strict=True):
-            tags[feature.item] += predicted
+        tags = _by_example(examples, features, predictions)
         pairs = [list(zip(example.tags, own, strict=True)) for example, own in zip(examples, tags, strict=True)]
         return [sum(a == b for a, b in row) / len(row) for row in pairs]
 
@@ -100,15 +113,23 @@ class Tagging(Kind):
 
         An item's figure is its share of right tags.
         """
-        tags: list[list[str]] = [[] for _ in examples]
-        for feature, predicted in zip(features, predictions, strict=True):
-            tags[feature.item] += predicted
+        tags = _by_example(examples, features, predictions)
         gold = [list(example.tags) for example in examples]
         right = [[float(a == b) for a, b in zip(g, p, strict=True)] for g, p in zip(gold, tags, strict=True)]
         shares = [sum(row) / len(row) for row in right]
         token = mean_of("token_accuracy", [value for row in right for value in row])
         figures = [span_f1("f1", gold, tags), token]
         return Result(sorted(figures, key=lambda figure: figure.metric != task.metric), shares)
+
+
+def _by_example(
+    examples: Sequence[Example], features: Sequence[Feature], predictions: Sequence[list[str]]
+) -> list[list[str]]:
+    """One tag a word of each example, whose features stand in their order."""
+    tags: list[list[str]] = [[] for _ in examples]
+    for feature, predicted in zip(features, predictions, strict=True):
+        tags[feature.item] += predicted
+    return tags
 
 
 def _unknown(tokenizer: PreTrainedTokenizerBase) -> int:
