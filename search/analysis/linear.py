@@ -74,10 +74,11 @@ def finding(
 
     `what` names the rows in the plural (`precedence effects`), `label` one row (`a before b`).
     """
-    return Finding(name, title, table, _sentence(table, what, label), notes=notes)
+    return Finding(name, title, table, sentence(table, what, label), notes=notes)
 
 
-def _sentence(table: pd.DataFrame, what: str, label: Callable[[Any], str]) -> str:
+def sentence(table: pd.DataFrame, what: str, label: Callable[[Any], str]) -> str:
+    """How many of the rows are shown to differ from 0, and the largest of them."""
     had = table[table.estimate.notna()]
     if had.empty:
         return f"No {what} can be estimated from this design."

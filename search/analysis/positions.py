@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from search.analysis.comparisons import group
 from search.analysis.design import Array, Design
 from search.analysis.finding import Finding
-from search.analysis.linear import estimates, finding
+from search.analysis.linear import estimates, sentence
 
 _ENDS = ("end", "start")
 
@@ -35,14 +36,15 @@ def positions(design: Design) -> Finding:
             weights.append(row)
     table = pd.DataFrame(about, columns=["task", "counted_from", "position", "orders"])
     found = estimates(np.array(weights).reshape(len(about), design.size), design)
+    table = pd.concat([table, found], axis="columns")
+    from_the_end = sentence(
+        table[table.counted_from == "end"], "positions counted from the end", lambda row: f"{row.task} {_words(row)}"
+    )
     notes = (
         "Less the mean of the orders of the same set of tasks; t over roots.",
         "Positions of one task add up to about 0, so they are not independent claims.",
     )
-    return finding(
-        "positions", "Which task at which position", pd.concat([table, found], axis="columns"), "position effects",
-        lambda row: f"{row.task} {_words(row.position, row.counted_from)}", notes,
-    )  # fmt: skip
+    return Finding("positions", "Which task at which position", table, from_the_end, notes=notes)
 
 
 def _less_the_mean(cells: Sequence[NDArray[np.int64]], there: NDArray[np.bool_]) -> tuple[Array, int]:
@@ -61,7 +63,5 @@ def _position(groups: tuple[tuple[str, ...], ...], task: str, counted_from: str)
     return next((stage for stage, members in enumerate(counted, start=1) if task in members), 0)
 
 
-def _words(position: int, counted_from: str) -> str:
-    if position == 1:
-        return "last" if counted_from == "end" else "first"
-    return f"at position {position} from the {counted_from}"
+def _words(row: Any) -> str:
+    return "last" if row.position == 1 else f"at position {row.position} from the end"

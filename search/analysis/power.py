@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from search.analysis.comparisons import cells, weighted
-from search.analysis.covariance import box, classes, pooled, residuals
+from search.analysis.covariance import classes, pooled
 from search.analysis.design import Array, Design
 from search.analysis.order_tests import ALL_PATTERNS, ROOTS_FOR_F, ROOTS_FOR_SIGN_FLIP
 from search.means import MIN_ROOTS_FOR_INTERVAL
@@ -36,11 +36,15 @@ _SURE = 15.0
 
 
 class Noise(NamedTuple):
-    """What a test of contrasts works against: `ratio` is the mean form of effects of variance 1 over the mean form of
-    one root's noise, `freedom` Box's h."""
+    """What a test of contrasts works against: traces of B, the covariance of a root's weighted contrasts, and of G,
+    that of the contrasts of effects of variance 1 drawn at random: tr B, tr B², tr G, tr G², tr BG. nan: no contrasts.
+    """
 
-    ratio: float
-    freedom: float
+    b: float
+    b2: float
+    g: float
+    g2: float
+    bg: float
 
 
 # A mean over roots ---------------------------------------------------------------------------------------------------
@@ -89,13 +93,17 @@ def noise_of_sets(design: Design, contrasts: Array) -> Noise:
 
 
 def f_power(sd: float, roots: int, noise: Noise) -> float:
-    """How often the test that so many roots allow shows effects of SD `sd`, by the noncentral F distribution.
+    """How often the test that so many roots allow shows effects of SD `sd` drawn at random.
 
-    The sign-flip test is taken as an F test at the level that its patterns reach (1/32 at 6 roots): near, not exact.
+    With them the numerator's covariance is B + R·sd²·G, so F is (1 + R·sd²·tr G / tr B) times an F of Box's degrees of
+    freedom of that sum and (R − 1)·h. The sign-flip test is taken as an F test at the level that its patterns reach
+    (1/32 at 6 roots), which tells up to 0.1 too much where they are few.
     """
-    h, level = noise.freedom, reached_level(roots)
-    critical = stats.f.isf(level, h, (roots - 1) * h)
-    return float(stats.ncf.sf(critical, h, (roots - 1) * h, h * roots * sd**2 * noise.ratio))
+    size, h = roots * sd**2, noise.b**2 / noise.b2
+    above = noise.b + size * noise.g
+    df1 = above**2 / (noise.b2 + 2 * size * noise.bg + size**2 * noise.g2)
+    critical = stats.f.isf(reached_level(roots), h, (roots - 1) * h)
+    return float(stats.f.sf(critical * noise.b / above, df1, (roots - 1) * h))
 
 
 def reached_level(roots: int) -> float:
@@ -108,40 +116,43 @@ def reached_level(roots: int) -> float:
 
 def detectable_sd(roots: int, noise: Noise) -> float:
     """The SD of effects that so many roots show in 4 of 5 studies, in points; nan where there is no test."""
-    if roots < ROOTS_FOR_F or not noise.ratio > 0 or math.isinf(noise.ratio):
+    if roots < ROOTS_FOR_F or not (noise.b > 0 and noise.g > 0):
         return math.nan
-    unit = 1 / math.sqrt(noise.ratio)  # where the effects' form is as large as the noise's
-    found: float = brentq(lambda sd: f_power(sd * unit, roots, noise) - POWER, 1e-4, 50)
+    unit = math.sqrt(noise.b / noise.g)  # where the effects' form is as large as the noise's
+    high = 1.0
+    while f_power(high * unit, roots, noise) < POWER:
+        high *= 2
+    found: float = brentq(lambda sd: f_power(sd * unit, roots, noise) - POWER, 0, high)
     return found * unit
 
 
 def roots_for_sd(sd: float, noise: Noise) -> int | None:
     """How many roots show effects of SD `sd` in 4 of 5 studies; None: an SD of 0 or more than MOST_ROOTS."""
-    if not sd > 0 or not noise.ratio > 0:
+    if not (sd > 0 and noise.b > 0 and noise.g > 0):
         return None
     return _fewest(lambda roots: f_power(sd, roots, noise))
 
 
 def _noise(design: Design, scaled: Array, effects: Array) -> Noise:
     if not len(scaled):
-        return Noise(math.nan, math.nan)
-    below = float(((residuals(design.values) @ scaled.T) ** 2).sum() / (design.roots - 1))
-    h = float(box(scaled @ pooled(design.values, classes(design)) @ scaled.T))
-    signal = float(((scaled @ effects) ** 2).sum())
-    return Noise(signal / below if below > 0 else math.inf, h)
+        return Noise(*[math.nan] * 5)
+    b = scaled @ pooled(design.values, classes(design)) @ scaled.T
+    g = scaled @ effects @ effects.T @ scaled.T
+    return Noise(*(float(trace) for trace in (np.trace(b), (b**2).sum(), np.trace(g), (g**2).sum(), (b * g).sum())))
 
 
 def _fewest(power: Callable[[int], float]) -> int | None:
     """The fewest roots from which on power is never below POWER: it can fall from 5 to 6, where the test changes, and
     where the level that sign patterns reach steps down; beyond those it grows with the roots."""
-    few = [roots for roots in range(ROOTS_FOR_F, ALL_PATTERNS + 1) if power(roots) < POWER]
+    enough = POWER - 1e-9  # a rounding error makes no root more
+    few = [roots for roots in range(ROOTS_FOR_F, ALL_PATTERNS + 1) if power(roots) < enough]
     low = few[-1] if few else ROOTS_FOR_F - 1
     if low < ALL_PATTERNS:
         return low + 1
     high = MOST_ROOTS
-    if power(high) < POWER:
+    if power(high) < enough:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+        low, high = (middle, high) if power(middle) < enough else (low, middle)
     return high

@@ -86,18 +86,19 @@ def share_interval(values: Array, contrasts: Array, design: Design, level: float
     """The interval of v / (v + noise), v the mean square of the true contrasts, noise their variance at one root.
 
     F of the plain contrasts is taken as noncentral F with Box's degrees of freedom of the pooled covariance, whose
-    noncentrality is h·R·v / noise; the interval holds those that F does not contradict. `values` are … × roots ×
-    candidates. Needs three roots and noise.
+    noncentrality is h·R·v / noise; the interval holds those that F does not contradict. For the upper end an F below 1
+    is taken as 1, so that a study whose effects happen to be smaller than its noise does not seem sure of none.
+    `values` are … × roots × candidates. Needs three roots and noise.
     """
     roots = values.shape[-2]
     sample = covariance(values)
     below = np.trace(contrasts @ sample @ contrasts.T, axis1=-2, axis2=-1)
     above = roots * ((values.mean(axis=-2) @ contrasts.T) ** 2).sum(axis=-1)
     h = box(contrasts @ classes(design).pool(sample) @ contrasts.T)
-    tail = (1 - level) / 2
-    bounds = (noncentrality(above / below, h, (roots - 1) * h, p) / (h * roots) for p in (1 - tail, tail))
-    low, high = (np.asarray(bound / (1 + bound)) for bound in bounds)
-    return low, high
+    statistic, tail = above / below, (1 - level) / 2
+    low = noncentrality(statistic, h, (roots - 1) * h, 1 - tail) / (h * roots)
+    high = noncentrality(np.maximum(statistic, 1.0), h, (roots - 1) * h, tail) / (h * roots)
+    return low / (1 + low), high / (1 + high)
 
 
 def noncentrality(statistic: Array, df1: Array, df2: Array, p: float) -> Array:
@@ -168,17 +169,17 @@ def _against_seed(name: str, design: Design, found: Components) -> dict[str, Any
     if name not in (SET, ORDER):
         return empty
     value, noise = (found.between_sets, found.noise[0]) if name == SET else (found.between_orders, found.noise[1])
-    if math.isnan(value):
-        few = f"{number(design.roots, 'root')}: seed noise needs 2"
-        nothing = "there is one set of tasks" if name == SET else "no set of tasks has two orders"
-        return empty | {"reason": few if design.roots < 2 else nothing}
+    contrasts = task_contrasts(design) if name == SET else order_contrasts(design)
+    if not len(contrasts):
+        return empty | {"reason": "there is one set of tasks" if name == SET else "no set of tasks has two orders"}
+    if design.roots < 2:
+        return empty | {"reason": f"{number(design.roots, 'root')}: seed noise needs 2"}
     if noise < NOTHING**2:
         return empty | {"reason": "roots do not differ"}
     estimate = max(value, 0.0) / (max(value, 0.0) + noise)
     if design.roots < MIN_ROOTS_FOR_INTERVAL:
         few = f"{number(design.roots, 'root')}: an interval needs {MIN_ROOTS_FOR_INTERVAL}"
         return empty | {"estimate": estimate, "reason": few}
-    contrasts = task_contrasts(design) if name == SET else order_contrasts(design)
     low, high = share_interval(design.values, contrasts, design)
     return {"estimate": estimate, "low": float(low), "high": float(high), "reason": ""}
 
