@@ -23,10 +23,10 @@ def clusters(task: Task, examples: Mapping[str, Sequence[Example]]) -> Clusters:
 
     Items are parallel to those of the first language where nearly all ids are shared and agree in what translation
     keeps: the label, or the English side of retrieval. They then have that language's clusters: the premises of XNLI,
-    contexts of XQuAD, else the ids. Items that are not (MLQA, Tatoeba, TyDiQA, UD) have clusters of their own language: of
-    questions those of an article, or of a context where no article is named. Where ids are equal by chance and nothing
-    says so (row numbers of tagged sentences), items count as parallel; means over languages then keep their variance,
-    as such items do not covary.
+    contexts of XQuAD, else the ids. Items that are not (MLQA, Tatoeba, TyDiQA, UD) have clusters of their own language:
+    of questions those of an article, or of a context where no article is named. Where ids are equal by chance and
+    nothing says so (row numbers of tagged sentences), items count as parallel; means over languages then keep their
+    variance, as such items do not covary.
     """
     if not examples:
         return {}

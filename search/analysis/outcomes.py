@@ -23,7 +23,7 @@ import pandas as pd
 from search.analysis.design import Design
 from search.analysis.overall import HYPERPARAMETERS, candidates, counted
 from search.means import ENGLISH, mean_by
-from search.order import Order
+from search.order import EMPTY, Order
 from search.results import Results
 from search.robustness import language_cells
 from trainables.errors import Mistake, nearest
@@ -63,13 +63,23 @@ def as_design(results: Results, values: pd.DataFrame, method: str | None = None)
     """The design of a table of candidates × roots, as `design_of` makes it."""
     if values.empty:
         return None
-    about = candidates(results.compared).loc[values.index]
-    kept = about.index if method is None else about.index[about.method == method]
-    about, values = about.loc[kept], values.loc[kept]
-    fixed = ["method", *(name for name in HYPERPARAMETERS if name not in results.settings.tuned)]
-    arms = [" ".join(str(value) for value in row if not pd.isna(value)) for row in about[fixed].itertuples(index=False)]
-    design = Design.of(values, [Order.parse(str(text)) for text in about.order], arms)
+    about = arms(results).loc[values.index]
+    if method is not None:
+        about = about[about.method == method]
+    design = Design.of(values.loc[about.index], [Order.parse(str(text)) for text in about.order], about.arm.to_list())
     return design if design.size and design.roots else None
+
+
+def arms(results: Results) -> pd.DataFrame:
+    """By compared candidate: order, method, `arm` (what it is besides its order and what is tuned, in words) and `base`
+    (the candidate of the empty order in its arm; None where there is none)."""
+    about = candidates(results.compared)
+    fixed = ["method", *(name for name in HYPERPARAMETERS if name not in results.settings.tuned)]
+    rows = about[fixed].itertuples(index=False)
+    names = [" ".join(str(value) for value in row if not pd.isna(value)) for row in rows]
+    found = about[["order", "method"]].astype(object).assign(arm=names)
+    empty = found[found.order == EMPTY].drop_duplicates("arm")
+    return found.assign(base=found.arm.map(dict(zip(empty.arm, empty.index, strict=True))).astype(object))
 
 
 def clean_cells(results: Results, portion: str | None = None, few_shot: bool = False) -> pd.DataFrame:
