@@ -91,8 +91,11 @@ def _tasks(designs: Designs, outcome: str, method: str | None) -> Row:
 def _methods(designs: Designs, outcome: str, method: str | None) -> Row:
     """All methods over the orders that they share: a difference of two, an SD between more."""
     design = designs.arms(outcome)
-    if design is None:
-        return nothing("no two methods share an order and a root")
+    return nothing("no two methods share an order and a root") if design is None else between_arms(design)
+
+
+def between_arms(design: Design) -> Row:
+    """Of two arms (`Designs.arms`) the difference, less `full` or else the second; of more the SD between them."""
     if design.size == 2:
         base = next((place for place, name in enumerate(design.names) if name.split()[0] == "full"), 1)
         return of_estimate(over_roots((design.values[:, 1 - base] - design.values[:, base]).tolist()))

@@ -61,11 +61,19 @@ class Designs:
         key = outcome, method, shams
         if key not in self._found:
             found = as_design(self.results, self.table(outcome), method)
-            if found is not None and not shams and self.results.settings.controls:
-                real = [place for place, order in enumerate(found.orders) if not is_sham(order.tasks)]
-                found = found.only(real) if real else None
-            self._found[key] = found
+            self._found[key] = found if found is None or shams else self.real(found)
         return self._found[key]
+
+    def put(self, outcome: str, table: pd.DataFrame) -> None:
+        """An outcome of one's own, candidates × roots in percent."""
+        self._tables[outcome] = table
+
+    def real(self, design: Design) -> Design | None:
+        """A design without sham controls; None where nothing else is there."""
+        if not self.results.settings.controls:
+            return design
+        kept = [place for place, order in enumerate(design.orders) if not is_sham(order.tasks)]
+        return design.only(kept) if kept else None
 
     def arms(self, outcome: str = "score") -> Design | None:
         """A design whose candidates are the arms (methods, with what is not tuned): means over the orders that all arms

@@ -100,7 +100,7 @@ def declared(results: Results) -> tuple[Mapping[str, Any], str]:
     if len(known) < len(found) or not known:
         settings = results.settings
         orders = results.candidates.order.astype(str).unique()
-        said = "the run folder says nothing of it, so it is the default: it was not frozen before the run"
+        said = "The run folder says nothing of it: it is the default, and was not frozen before the run"
         return {"outcome": settings.primary.outcome, "contrast": contrast_of(settings, map(Order.parse, orders))}, said
     different = {(one["outcome"], one["contrast"]) for one in known}
     if len(different) > 1:
@@ -179,6 +179,7 @@ def words(outcome: str) -> str:
     named = {
         "score": "the score", "robust_score": "the robust score", "gap_to_english": "the gap to English",
         "robust_score_foreign": "the robust score in other languages than English",
+        "attacked_foreign": "what is left under attack in other languages than English",
         "worst_language": "the score in the worst language", "target": f"the score on {name}",
         "language": f"the score in {name}", "family": f"the score in {name} languages",
         "script": f"the score in {name} script",
