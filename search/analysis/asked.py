@@ -6,7 +6,8 @@ Every answer has the same columns, whatever is compared:
 | --- | --- |
 | `contrast`, `outcome`, `portion` | what is compared, in what, on which items |
 | `n`, `unit` | how many units the test rests on, and what they are (`roots`, `tasks`) |
-| `estimate`, `low`, `high` | the effect and its 95 % interval, in points: a difference, or an SD between the compared |
+| `measured` | what the effect is: `SD` (between what is compared, noise taken off) or `difference` |
+| `estimate`, `low`, `high` | the effect and its 95 % interval, in points |
 | `p`, `test` | of the test that there is no effect |
 | `seed_sd` | the SD that luck alone gives the same comparison at one root (of tasks: their SD), in points |
 | `in_seed_sd`, `in_seed_sd_low`, `in_seed_sd_high` | the effect in these SDs |
@@ -46,9 +47,11 @@ from search.analysis.power import (
 from search.analysis.variance import share_interval
 
 COLUMNS = (
-    "contrast", "outcome", "portion", "n", "unit", "estimate", "low", "high", "p", "test", "seed_sd", "in_seed_sd",
-    "in_seed_sd_low", "in_seed_sd_high", "detectable", "needed", "reason",
+    "contrast", "outcome", "portion", "n", "unit", "measured", "estimate", "low", "high", "p", "test", "seed_sd",
+    "in_seed_sd", "in_seed_sd_low", "in_seed_sd_high", "detectable", "needed", "reason",
 )  # fmt: skip
+
+SD, DIFFERENCE = "SD", "difference"
 
 T_TEST, WELCH = "t over roots", "Welch's t over tasks"
 
@@ -67,7 +70,7 @@ def ask(designs: Designs, contrast: str, outcome: str = "score", method: str | N
 
 def nothing(reason: str, unit: str = "roots") -> Row:
     """What is said where there is no effect to give."""
-    return {"n": 0, "unit": unit, "test": "", "needed": None, "reason": reason}
+    return {"n": 0, "unit": unit, "measured": DIFFERENCE, "test": "", "needed": None, "reason": reason}
 
 
 # --- between orders, sets and methods: an SD --------------------------------------------------------------------------
@@ -112,8 +115,9 @@ def _between(test: Outcome, design: Design, contrasts: Array, noise_of: Callable
         low, high = (_ratio(float(share)) for share in share_interval(design.values, contrasts, design))
     noise = noise_of(design, contrasts) if roots > 1 and len(contrasts) else None
     return {
-        "n": roots, "unit": "roots", "estimate": test.sd, "low": low * sd_noise, "high": high * sd_noise, "p": test.p,
-        "test": test.method, "seed_sd": sd_noise, "in_seed_sd": ratio, "in_seed_sd_low": low, "in_seed_sd_high": high,
+        "n": roots, "unit": "roots", "measured": SD, "estimate": test.sd, "low": low * sd_noise,
+        "high": high * sd_noise, "p": test.p, "test": test.method,
+        "seed_sd": sd_noise, "in_seed_sd": ratio, "in_seed_sd_low": low, "in_seed_sd_high": high,
         "detectable": math.nan if noise is None else detectable_sd(roots, noise),
         "needed": None if noise is None else roots_for_sd(test.sd, noise), "reason": test.reason,
     }  # fmt: skip
@@ -135,7 +139,7 @@ def of_estimate(found: Estimate) -> Row:
         return nothing(found.reason) | {"n": found.n, "estimate": found.mean}
     sd = found.half_width * math.sqrt(found.n) / float(stats.t.ppf(0.975, found.n - 1))
     return {
-        "n": found.n, "unit": "roots", "test": T_TEST, "needed": roots_for_mean(found.mean, sd),
+        "n": found.n, "unit": "roots", "measured": DIFFERENCE, "test": T_TEST, "needed": roots_for_mean(found.mean, sd),
         "p": p_of_t(found.mean, sd / math.sqrt(found.n), found.n - 1), "detectable": detectable_mean(found.n) * sd,
         **_effect(found.mean, found.half_width, sd), "reason": "",
     }  # fmt: skip
@@ -195,7 +199,7 @@ def _complexity(designs: Designs, outcome: str, method: str | None) -> Row:
     parts = [tasks.difference[tasks.difficulty == rating].to_numpy(dtype=float) for rating in ("high", "low")]
     sd = math.sqrt(sum(part.var(ddof=1) * (len(part) - 1) for part in parts) / (sum(map(len, parts)) - 2))
     return {
-        "n": found.n, "unit": "tasks", "test": WELCH, "p": _welch_p(parts, found.mean),
+        "n": found.n, "unit": "tasks", "measured": DIFFERENCE, "test": WELCH, "p": _welch_p(parts, found.mean),
         **_effect(found.mean, found.half_width, sd), "detectable": detectable_of_two(list(map(len, parts))) * sd,
         "needed": tasks_for(found.mean, sd), "reason": "",
     }  # fmt: skip

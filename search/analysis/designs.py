@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from search.analysis.design import Design
-from search.analysis.outcomes import as_design, clean_cells, reduced, robust_cells
+from search.analysis.outcomes import arms, as_design, clean_cells, reduced, robust_cells
 from search.analysis.overall import by_order, candidates
 from search.order import Order
 from search.results import Results
 from trainables.methods import FEW_SHOT
 from trainables.tasks import SHAM
+
+T = TypeVar("T")
 
 
 class Designs:
@@ -21,6 +25,7 @@ class Designs:
 
     def __init__(self, results: Results) -> None:
         self.results = results
+        self._made: dict[str, Any] = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._found: dict[tuple[str, str | None, bool], Design | None] = {}
 
@@ -60,9 +65,24 @@ class Designs:
         """
         key = outcome, method, shams
         if key not in self._found:
-            found = as_design(self.results, self.table(outcome), method)
+            found = self.made(self.table(outcome), method)
             self._found[key] = found if found is None or shams else self.real(found)
         return self._found[key]
+
+    def made(self, values: pd.DataFrame, method: str | None = None) -> Design | None:
+        """The design of any table of candidates × roots, in percent."""
+        return as_design(self.results, values, method, self._about)
+
+    @cached_property
+    def _about(self) -> pd.DataFrame:
+        return arms(self.results)
+
+    def once(self, name: str, make: Callable[[Results], T]) -> T:
+        """Whatever is made of the results, made at the first call of this name."""
+        if name not in self._made:
+            self._made[name] = make(self.results)
+        found: T = self._made[name]
+        return found
 
     def put(self, outcome: str, table: pd.DataFrame) -> None:
         """An outcome of one's own, candidates × roots in percent."""

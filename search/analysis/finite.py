@@ -7,7 +7,6 @@ no draws are needed.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
@@ -30,9 +29,9 @@ def best_weights(selection: ArrayLike, k: int) -> Array:
         logs += gammaln(n - k + 1)
     weights = np.where(places >= k, np.exp(np.where(places >= k, logs, -np.inf)), 0.0)
     order = np.argsort(values, kind="stable")
-    by_place = pd.Series(weights).groupby(values[order]).transform("mean").to_numpy()
+    _, tied, counts = np.unique(values[order], return_inverse=True, return_counts=True)
     found = np.empty(n)
-    found[order] = by_place
+    found[order] = (np.bincount(tied, weights) / counts)[tied]
     return found
 
 

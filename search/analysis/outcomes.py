@@ -59,11 +59,13 @@ def design_of(results: Results, outcome: str, method: str | None = None) -> Desi
     return as_design(results, outcome_table(results, outcome), method)
 
 
-def as_design(results: Results, values: pd.DataFrame, method: str | None = None) -> Design | None:
-    """The design of a table of candidates × roots, as `design_of` makes it."""
+def as_design(
+    results: Results, values: pd.DataFrame, method: str | None = None, about: pd.DataFrame | None = None
+) -> Design | None:
+    """The design of a table of candidates × roots, as `design_of` makes it; `about` is `arms`, where it is at hand."""
     if values.empty:
         return None
-    about = arms(results).loc[values.index]
+    about = (arms(results) if about is None else about).loc[values.index]
     if method is not None:
         about = about[about.method == method]
     design = Design.of(values.loc[about.index], [Order.parse(str(text)) for text in about.order], about.arm.to_list())

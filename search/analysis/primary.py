@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from search.analysis.asked import COLUMNS, T_TEST, WELCH, Row, ask, nothing
+from search.analysis.asked import COLUMNS, SD, T_TEST, WELCH, Row, ask, nothing
 from search.analysis.designs import Designs
 from search.analysis.finding import Finding
 from search.analysis.intervals import number
@@ -38,11 +38,17 @@ CLAIMS = {
         "in-context prompts after intermediate training and fine-tuning without it differ in {}",
         "that in-context prompts after intermediate training and fine-tuning without it differ in {}",
     ),
+    "prompts": ("prompt tuning and fine-tuning differ in {}", "that prompt tuning and fine-tuning differ in {}"),
+    "prompt length": ("the prompt's length matters for {}", "that the prompt's length matters for {}"),
+    "learning rate": ("the prompts' learning rate matters for {}", "that the prompts' learning rate matters for {}"),
 }  # fmt: skip
 """What each contrast claims, and what is not shown where it does not."""
 
-SD_OF = {"order": "between orders of a set", "tasks": "between sets of tasks", "methods": "between methods"}
-"""What an SD is between; other effects are differences."""
+BETWEEN = {
+    "order": "orders of a set", "tasks": "sets of tasks", "methods": "methods", "prompt length": "lengths",
+    "learning rate": "learning rates",
+}  # fmt: skip
+"""What an SD is between."""
 
 
 def frozen(study: Study, when: str) -> dict[str, Any]:
@@ -112,16 +118,17 @@ def declared(results: Results) -> tuple[Mapping[str, Any], str]:
 
 
 def primary(designs: Designs) -> Finding:
-    """The primary contrast of the primary outcome: one row of `asked.COLUMNS`, with its `level` and `planned_test`."""
+    """The primary contrast of the primary outcome: one row of `asked.COLUMNS`, with its `level`, the `planned_test` and
+    whether it was `frozen` before the run."""
     title = "The primary contrast"
     try:
         about, late = declared(designs.results)
         row = ask(designs, about["contrast"], about["outcome"])
     except (ValueError, Mistake) as error:
-        table = pd.DataFrame([nothing(str(error))]).reindex(columns=[*COLUMNS, "level", "planned_test"])
+        table = pd.DataFrame([nothing(str(error))]).reindex(columns=[*COLUMNS, "level", "planned_test", "frozen"])
         return Finding("primary", title, table, f"There is no primary contrast: {error}.", primary=True)
     planned = str(about.get("test", ""))
-    table = pd.DataFrame([{**row, "level": LEVEL, "planned_test": planned}])
+    table = pd.DataFrame([{**row, "level": LEVEL, "planned_test": planned, "frozen": bool(planned)}])
     notes = [note for note in (late, _reused(designs.results), _learned(designs.results, about["contrast"])) if note]
     if planned and row["test"] and planned != row["test"]:
         notes.append(f"Planned was: {planned}. The test that was made is the one that the scored roots allow.")
@@ -145,9 +152,10 @@ def sentence_of(row: Row) -> str:
 
 def effect(row: Row) -> str:
     """`an SD of 1.20 points between orders of a set (95 % 0.80 to 1.60; 0.85 of seed noise's SD, 0.56 to 1.13)`."""
-    sd = row["contrast"] in SD_OF and (row["contrast"] != "methods" or row["test"] != T_TEST)
-    value = row["estimate"]
-    told = f"an SD of {value:.2f} points {SD_OF[row['contrast']]}" if sd else f"a difference of {value:+.2f} points"
+    sd, value = row["measured"] == SD, row["estimate"]
+    told = f"a difference of {value:+.2f} points"
+    if sd:
+        told = f"an SD of {value:.2f} points between {BETWEEN[row['contrast']]}"
     sign = "" if sd else "+"
     parts = []
     if not math.isnan(row["low"]):
@@ -207,3 +215,8 @@ def _learned(results: Results, contrast: str) -> str:
         f"The strategy {strategy} chose what to run by scores of the same roots: the orders are no sample, and the "
         "test's level holds for given ones only"
     )
+
+
+def capital(text: str) -> str:
+    """The first letter in upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]

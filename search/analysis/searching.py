@@ -10,7 +10,7 @@ import pandas as pd
 
 from search.analysis.costs import marginal
 from search.analysis.design import Array
-from search.analysis.designs import is_sham
+from search.analysis.designs import Designs, is_sham
 from search.analysis.finding import Finding
 from search.analysis.finite import expected_best, steps
 from search.analysis.intervals import Estimate, number, over_roots
@@ -53,14 +53,14 @@ def _shams(results: Results) -> list[str]:
 # --- regret@k ---------------------------------------------------------------------------------------------------------
 
 
-def regret(results: Results) -> Finding:
+def regret(designs: Designs) -> Finding:
     """Of the first k by the selection score, how far the best falls short of the best of all (arXiv 2104.08247).
 
     Table: k, `of` (candidates), n (roots), `estimate` (the regret in points, of the portion that ranks are made from),
     low, high, `relative` (in percent of the best of all, as published), `chance` (the regret of k drawn at random),
     reason. Each root chooses by itself; mean and t interval over roots, cut at 0.
     """
-    title, (seen, told) = "Regret of the choice", searched(results)
+    title, results, (seen, told) = "Regret of the choice", designs.results, designs.once("searched", searched)
     if len(told) < 2:
         return _none("regret", title, "fewer than two candidates have scores to choose by and to be told by")
     rows = []
@@ -92,7 +92,7 @@ def _short(seen: Array, told: Array, k: int) -> float:
 # --- the course of the search -----------------------------------------------------------------------------------------
 
 
-def course(results: Results) -> Finding:
+def course(designs: Designs) -> Finding:
     """The search in the order of proposal: what it had spent, and how good its choice was by then.
 
     Table: `proposed` (from 1), candidate, `stages` and `seconds` (trained so far, over all roots: `costs.marginal`),
@@ -100,7 +100,7 @@ def course(results: Results) -> Finding:
     the full budget and all roots), `incumbent_score` (of it, on the portion that ranks are made from), `estimate` (its
     regret: by how much its mean over roots falls short of the best mean of all, in points), n (roots).
     """
-    title, (_, told) = "The course of the search", searched(results)
+    title, results, (_, told) = "The course of the search", designs.results, designs.once("searched", searched)
     means = told.mean(axis="columns")
     spent = marginal(results)
     if means.empty or len(results.candidates) < 2:
@@ -151,7 +151,7 @@ def _course_notes(table: pd.DataFrame, results: Results) -> tuple[str, ...]:
 # --- the winner's luck ------------------------------------------------------------------------------------------------
 
 
-def winners_curse(results: Results) -> Finding:
+def winners_curse(designs: Designs) -> Finding:
     """How much of the winner's lead is luck: its lead where it was chosen, and where that had no say.
 
     Table: `told_by`, candidate, n (roots), `seen` (what it was chosen by), `estimate`, low, high (the same where it was
@@ -159,7 +159,7 @@ def winners_curse(results: Results) -> Finding:
     selection portion of the same roots); a `held-out root` (chosen by the other roots alone, each root held out once:
     lead on the same portion); and for each finalist its selection score at `fresh roots` against that of its own.
     """
-    title, (seen, told) = "The winner's luck", searched(results)
+    title, results, (seen, told) = "The winner's luck", designs.results, designs.once("searched", searched)
     rows = [] if len(told) < 2 else [_report(seen, told), *([_held_out(seen, told)] if told.shape[1] > 1 else [])]
     rows += _finals(results)
     if not rows:
