@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 
+import pytest
 import torch
 from safetensors.torch import save
 
+from trainables import bench as bench_module
 from trainables.batches import collate
 from trainables.bench import Bench, Workplace
+from trainables.data import DataSource
 from trainables.evaluate import EvaluationSet, predictions
 from trainables.heads import put_heads
+from trainables.icl import predict
 from trainables.kinds.forms import kind_of
 from trainables.kinds.mining import find_pairs
 from trainables.methods import method, put_on
-from trainables.methods.settings import MethodSettings, scalars
+from trainables.methods.settings import MethodSettings, icl_settings, scalars
 from trainables.stage import WEIGHTS, Stage
 from trainables.tasks import load_task
 
@@ -43,6 +49,17 @@ LENGTH = 5
 
 TRAINING = {"learning_rate": 0.03, "batch_size": 8, "warmup": 1, "weight_decay": 0.0}
 LANGUAGES = ["en", "de", "ru"]
+
+
+_data = cache(DataSource)
+
+
+@contextmanager
+def read_once():
+    """Benches of the same data share what they have read: making the mini suite's sets is most of a test's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bench_module, "DataSource", _data)
+        yield
 
 
 def workplace(folder, model, kinds=tuple(TARGETS), limit=24, **more):
@@ -109,6 +126,13 @@ def said(reader, stage, number=6):
     ready = reader.ready(stage)
     task, model, kind = ready.task, ready.model, kind_of(ready.task, ready.model)
     asked, answers, rows = [], [], []
+    if reader.in_text(task):
+        settings, source = icl_settings(stage.settings), reader.demonstrations(stage)
+        for language, examples in reader.tests(task).items():
+            shots = source.draw(task, language, settings, stage.seed or 0, 1)
+            answers.append(predict(model, task, examples[:number], shots, settings, ready.room))
+            asked.append([language, _asked(task, examples[:number])])
+        return asked, answers, [], []
     for language, examples in reader.tests(task).items():
         if model.language_folder:
             model.speak(language)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from exporting import TARGETS, said, shaken, workplace
+from exporting import TARGETS, read_once, said, shaken, workplace
 from safetensors.torch import load_file
 
 from trainables.bench import Bench
@@ -83,6 +83,12 @@ def compare(work, place, runs):
         for part, own in enumerate(scores):
             torch.testing.assert_close(found[str(part)], own, rtol=0, atol=1e-5, msg=lambda m, f=folder: f"{f}: {m}")
     return expected
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data_once():
+    with read_once():
+        yield
 
 
 @pytest.fixture(scope="module")

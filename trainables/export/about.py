@@ -11,7 +11,6 @@ from trainables.kinds.base import PairFrame, TextFrame
 from trainables.methods.settings import icl_settings
 from trainables.stage import Stage
 from trainables.stage_reader import Ready, StageReader
-from trainables.tasks import UNTRAINED
 
 FORMAT = 1
 """Raised whenever the meaning of a key changes."""
@@ -24,7 +23,7 @@ def about_model(reader: StageReader, stage: Stage, ready: Ready, form: Form) -> 
         "format": FORMAT, "task": task.name, "kind": task.kind, "labels": task.labels, "metric": task.metric,
         "languages": reader.languages(task), "max_length": ready.longest, "method": stage.method,
         "stage": stage.key, "weights": stage.parent, "loader": form.loader, "head": form.head,
-        "special_tokens": _frame(ready), "prompt_rows": model.prompt_rows,
+        "special_tokens": _frame(ready, reader.in_text(task)), "prompt_rows": model.prompt_rows,
     }  # fmt: skip
     if not form.whole:
         modules = [*form.below, module_name(task.name)] if model.modules_on else []
@@ -33,9 +32,9 @@ def about_model(reader: StageReader, stage: Stage, ready: Ready, form: Form) -> 
     return found | _of_kind(reader, stage, ready)
 
 
-def _frame(ready: Ready) -> dict[str, list[int]]:
+def _frame(ready: Ready, in_text: bool) -> dict[str, list[int]]:
     """What stands around a text, or around and between the two of a pair."""
-    if isinstance(ready.model, Decoder) and ready.task.kind not in UNTRAINED:
+    if isinstance(ready.model, Decoder) and in_text:
         return {"start": ready.model.texts.begin, "between": [], "end": []}
     if ready.task.kind in ("span", "choice"):
         return PairFrame.of(ready.model.tokenizer)._asdict()

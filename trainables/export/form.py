@@ -63,10 +63,11 @@ def form_of(ready: Ready) -> Form:
     """The form of a model: whole where its encoder is not the base's any more or nothing was added to it."""
     model, kind = ready.model, ready.task.kind
     whole = ready.changed or not (model.modules_on or model.language)
-    if isinstance(model, Decoder):
-        return Form("AutoModel" if kind in UNTRAINED else "AutoModelForCausalLM", "none", whole, _below(ready))
     if ready.head is None:
-        return Form("AutoModel", "none", whole, _below(ready))
+        in_text = isinstance(model, Decoder) and kind not in UNTRAINED
+        return Form("AutoModelForCausalLM" if in_text else "AutoModel", "none", whole, _below(ready))
+    if isinstance(model, Decoder):  # it tags words by their states, as an encoder does
+        return Form("AutoModel", "file", whole, _below(ready))
     if whole:
         native = kind in NATIVE.get(model.encoder.config.model_type, {})
         return Form(CLASSES[kind], "native", True) if native else Form("AutoModel", "file", True)
