@@ -71,8 +71,8 @@ class Design:
 
     @property
     def means(self) -> Array:
-        """Each candidate's mean over roots."""
-        return np.asarray(self.values.mean(axis=0))
+        """Each candidate's mean over roots; nan where there is no root."""
+        return np.asarray(self.values.mean(axis=0)) if self.roots else np.full(self.size, np.nan)
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def order_test(design: Design) -> Outcome:
 
 def task_test(design: Design) -> Outcome:
     """Do the sets of tasks differ, each by the mean of its orders in the design?"""
-    return contrast_test(TASKS, task_contrasts(design), design, "there is one set of tasks")
+    return contrast_test(TASKS, task_contrasts(design), design, "no two sets of tasks are there")
 
 
 def sign_flip(values: Array, contrasts: Array) -> Array:
@@ -119,10 +119,12 @@ def f_test(values: Array, contrasts: Array, alike: Classes) -> FTest:
 def spread(values: Array, contrasts: Array) -> tuple[float, float]:
     """Between what the contrasts compare: the observed mean square, and the part of it that noise gives.
 
-    Their difference is an unbiased estimate of the true mean square. Noise is nan below two roots. `contrasts` are
-    orthonormal, as `order_contrasts` and (among sets) `task_contrasts` give them.
+    Their difference is an unbiased estimate of the true mean square. Noise is nan below two roots, both without any.
+    `contrasts` are orthonormal, as `order_contrasts` and (among sets) `task_contrasts` give them.
     """
     roots, rank = len(values), len(contrasts)
+    if not roots:
+        return math.nan, math.nan
     raw = float(((values.mean(axis=0) @ contrasts.T) ** 2).sum() / rank)
     if roots < 2:
         return raw, math.nan

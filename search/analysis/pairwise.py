@@ -45,7 +45,7 @@ def rank_intervals(design: Design, level: float = 0.95) -> pd.DataFrame:
     """
     columns = ["better", "worse", "rank", "rank_low", "rank_high"]
     reason = _untold(design)
-    if reason:
+    if reason or not design.size:
         empty = pd.DataFrame(pd.NA, index=list(design.names), columns=columns, dtype="Int64")
         return empty.assign(reason=reason)
     above = shown_above(design.values, classes(design), level)

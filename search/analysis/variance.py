@@ -50,7 +50,7 @@ def components(design: Design) -> Components:
     set_raw, set_noise = spread(design.values, sets) if len(sets) else (math.nan, math.nan)
     within = order_raw - order_noise
     sampled = _sampled(design) * max(0.0 if math.isnan(within) else within, 0.0)
-    parts = _luck(design) if design.roots > 1 else {}
+    parts = _luck(design) if design.roots > 1 and design.size else {}
     seed = sum(parts.values()) if parts else math.nan
     noise = set_noise * design.roots, order_noise * design.roots
     return Components(set_raw - set_noise - sampled, within, seed, parts, noise)
@@ -171,7 +171,7 @@ def _against_seed(name: str, design: Design, found: Components) -> dict[str, Any
     value, noise = (found.between_sets, found.noise[0]) if name == SET else (found.between_orders, found.noise[1])
     contrasts = task_contrasts(design) if name == SET else order_contrasts(design)
     if not len(contrasts):
-        return empty | {"reason": "there is one set of tasks" if name == SET else "no set of tasks has two orders"}
+        return empty | {"reason": "no two sets of tasks are there" if name == SET else "no set of tasks has two orders"}
     if design.roots < 2:
         return empty | {"reason": f"{number(design.roots, 'root')}: seed noise needs 2"}
     if noise < NOTHING**2:

@@ -177,7 +177,7 @@ def test_reasons_where_there_is_no_share_or_no_interval():
     row = two.table.set_index("component").loc[ORDER]
     assert row.reason == "2 roots: an interval needs 3" and math.isnan(row.low) and row.estimate >= 0
     one = variance(design_of(np.ones((1, 2)), orders("a>b", "b>a"))).table.set_index("component")
-    assert one.reason[ORDER] == "1 root: seed noise needs 2" and one.reason[SET] == "there is one set of tasks"
+    assert one.reason[ORDER] == "1 root: seed noise needs 2" and one.reason[SET] == "no two sets of tasks are there"
     fixed = variance(design_of(np.tile([1.0, 2.0], (4, 1)), orders("a>b", "b>a"))).table.set_index("component")
     assert fixed.reason[ORDER] == "roots do not differ" and fixed.share[ORDER] == 1
 
