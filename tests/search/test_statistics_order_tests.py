@@ -256,6 +256,12 @@ def test_arms_have_classes_of_their_own():
     assert alike[0, 2] == alike[0, 3] == alike[1, 2]
 
 
+def test_a_candidate_with_itself_is_a_class_apart():
+    """Also where two candidates have the same arm and order."""
+    alike = classes(design_of(np.zeros((3, 2)), orders("a>b", "a>b"))).of
+    assert alike[0, 0] == alike[1, 1] != alike[0, 1]
+
+
 def test_the_pooled_covariance_is_unbiased():
     noise = luck(ordered_subsets(), 0.65, "autoregressive")
     values = noise.draw(np.random.default_rng(12), 400, 5)
