@@ -4,6 +4,8 @@ A run is a candidate at one root seed. A strategy is told of a candidate when al
 batch of candidates runs root after root, and those that look hopeless are not given the next one. With `confidence`
 the best few by posterior mean are run again on fresh roots when the strategy has ended, until one can be named.
 
+Runs of a seed control go besides: no strategy, pruner or final hears of them.
+
 Nothing here depends on which run is done first: batches and rounds are decided when all of them are told.
 """
 
@@ -17,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 from search.candidate import Arm, Candidate
 from search.goals import told
 from search.prices import Prices
+from search.roots import control
 from search.scores import Row, selection_value
 from search.settings import Settings
 from search.space import Space
@@ -58,9 +61,14 @@ class Campaign:
     """Asks the strategy, gathers what its candidates score, tells it, and holds the finals."""
 
     def __init__(
-        self, settings: Settings, space: Space, prices: Prices, listener: Listener = lambda event, about: None
+        self,
+        settings: Settings,
+        space: Space,
+        prices: Prices,
+        listener: Listener = lambda event, about: None,
+        controls: Iterable[Run] = (),
     ) -> None:
-        """`listener` hears of candidates that are `proposed` and `told`."""
+        """`listener` hears of candidates that are `proposed` and `told`. `controls` are a seed control's runs."""
         self._settings, self._space, self._prices, self._listener = settings, space, prices, listener
         self.strategy = make_strategy(settings, space, prices)
         self.proposed: list[Candidate] = []
@@ -70,15 +78,22 @@ class Campaign:
         self._pruning = Cohort(settings) if settings.pruning.pruner != "none" else None
         self._queue: deque[Run] = deque()
         self._out: set[Run] = set()
+        self._controls = deque(controls)
+        self._controls_out: set[Run] = set()
         self._rows: dict[Candidate, dict[int, list[Row] | None]] = defaultdict(dict)
 
     @property
     def finished(self) -> bool:
         """Whether `next` will give no more runs, and all that it gave are done."""
-        return not self._queue and not self._out and self.strategy.finished and self._ended
+        waiting = self._queue or self._out or self._controls or self._controls_out
+        return not waiting and self.strategy.finished and self._ended
 
     def next(self) -> Run | None:
-        """The next run; None while results are awaited, or when all is over."""
+        """The next run, those of the seed control first; None while results are awaited, or when all is over."""
+        if self._controls:
+            run = self._controls.popleft()
+            self._controls_out.add(run)
+            return run
         if not self._queue:
             self._refill()
         if not self._queue:
@@ -89,8 +104,11 @@ class Campaign:
 
     def done(self, run: Run, rows: list[Row] | None) -> None:
         """A run's scores, None if it failed. Raises KeyError for a run that was not given out."""
-        self._out.remove(run)
         candidate, seed = run
+        if control(seed):
+            self._controls_out.remove(run)
+            return
+        self._out.remove(run)
         if self.finals is not None:
             self.finals.tell(candidate, seed, rows)
             return

@@ -120,6 +120,9 @@ def run_parser() -> Parser:
     what.add_argument("--confidence", type=float, help="name the best few's best on fresh roots, this surely (no)")
     what.add_argument("--candidates", type=_count, help="candidates at most (all; of strategies that learn, 100)")
     what.add_argument("--seeds", type=_count, help="root seeds: independent repetitions of each candidate (2)")
+    what.add_argument(
+        "--seed-control", type=_count, metavar="M", help="besides the search M more root seeds of one order (none)"
+    )
     what.add_argument("--objective", help="what the search is told: en-dev or target-dev, an oracle (en-dev)")
     what.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. train.steps=50"

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def counts(study: Study) -> dict[str, int]:
-    """Stages of all candidates and seeds, without listing a large space: naive (each run alone) and distinct.
+    """Stages of all candidates and seeds and of the seed control, without listing a large space: naive (each run alone)
+    and distinct.
 
     What is perturbed is scored in stages of its own, as many for all candidates; forgetting is measured once for each
     task that an order's prefix has. Beyond common prefixes some things
@@ -61,6 +62,9 @@ def counts(study: Study) -> dict[str, int]:
     scored = [*idle, *(arm for arm in carrying if empty and arm.method not in IN_CONTEXT)]
     for times, arms in ((untrained, scored), (measured, study.space.arms)):
         distinct += times * len({bool(study.language_folder) and arm.method == "adapter" for arm in arms})
+    if study.seed_control:
+        naive += sum(len(study.stages(*run)) for run in study.seed_control.runs)
+        distinct += len(study.seed_control.stages(study))
     return {"candidates": study.space.size, "stages_naive": naive, "stages_distinct": distinct}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from search.leaderboard import OWN
 from search.order import Order
 from search.robustness import ATTACK, CLAIMED, perturbed
+from search.roots import SEED_CONTROL
 from trainables.methods import FEW_SHOT, IN_CONTEXT
 from trainables.tasks import UNTRAINED, Task
 
@@ -62,6 +63,7 @@ def describe(study: Study) -> dict[str, Any]:
         *_sentence_settings(study),
         *_perturbations(settings),
         *_forgetting(study),
+        *_seed_control(study),
         f"model {settings.model}; suite {settings.suite}; stages: training stages a root that the order needs alone",
     ]
     return {"title": f"Task orders on {settings.suite}{' (LIMITED)' if settings.limit else ''}", "notes": notes}
@@ -130,6 +132,14 @@ def _sentence_settings(study: Study) -> list[str]:
 def _perturbations(settings: Settings) -> list[str]:
     names = ", ".join(Path(name).stem for name in settings.perturbations)
     return [f"perturbation suites: {names}"] if names else []
+
+
+def _seed_control(study: Study) -> list[str]:
+    """What was run besides the search."""
+    if study.seed_control is None:
+        return []
+    name, many = study.seed_control.candidate.name, study.seed_control.count
+    return [f"seed control: {many} further roots of {name}, in scores from root {SEED_CONTROL:,} on, in no mean"]
 
 
 def _forgetting(study: Study) -> list[str]:

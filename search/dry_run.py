@@ -31,12 +31,16 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
     whole = settings.strategy in ("exhaustive", "random") and (most or counts["candidates"]) >= counts["candidates"]
     cut = False
     more: list[tuple[str, str]] = []
-    seconds = _seconds(study, counts["stages_distinct"] - len(have))
+    control = study.seed_control.stages(study) if study.seed_control else {}
+    to_control = sum(priced(study, stage) for key, stage in control.items() if key not in have)
+    searched = counts["stages_distinct"] - len(control) - len(have - control.keys())
+    seconds = _seconds(study, searched) + to_control
     if not whole:
         prices = StudyPrices(study, lambda: stored_before(study, store, remember=False))
         proposed = rehearsed(study, prices)
         cut = len(proposed) >= REHEARSED
         runs = [study.stages(one, seed) for one in proposed for seed in range(settings.seeds)]
+        runs += [study.stages(*run) for run in study.control_runs]
         stages = {stage.key: stage for run in runs for stage in run}
         counts |= {"stages_naive": sum(map(len, runs)), "stages_distinct": len(stages)}
         have = stages.keys() & store.keys()
@@ -69,6 +73,9 @@ def print_plan(study: Study, store: Store, console: Console) -> None:
         rows.append((
             f"then {finals.finalists} finalists on fresh roots", f"{finals.least} to {finals.most} roots each"
         ))  # fmt: skip
+    if study.seed_control is not None:
+        what = f"of them the seed control's, {settings.seed_control} roots of {study.seed_control.candidate.name}"
+        rows.append((what, f"{len(control):,} stages, about {to_control / 3600:,.1f} h"))
     for what, number in rows:
         grid.add_row(what, number)
     console.print(grid)

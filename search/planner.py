@@ -5,11 +5,12 @@ The runner takes paths from here and reports each stage's result; the live view 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search import roots
 from search.campaign import Campaign, Listener
 from search.candidate import Candidate, run_name
 from search.scores import SCORE_KEYS, Row, mean_score, model_scores, rows_of
@@ -63,14 +64,15 @@ class Planner:
         self.study, self.store = study, store
         self._listener = listener
         self.prices = StudyPrices(study, lambda: stored_before(study, store))
-        self.campaign = Campaign(study.settings, study.space, self.prices, listener)
+        self.campaign = Campaign(study.settings, study.space, self.prices, listener, study.control_runs)
         self._stored = store.keys()
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self.tree = StageTree(self.cost, self._stored.__contains__)
         self.runs: dict[str, Run] = {}
         self._open: set[str] = set()
         self._means: dict[Candidate, list[float]] = defaultdict(list)  # for the live view, which asks often
-        self._worked: set[Candidate] = set()  # not all of their stages were there
+        self._worked: Counter[Candidate] = Counter()  # the search's runs not all of whose stages were there
+        self._controlled = 0  # such runs of the seed control
         self._ranks: dict[Candidate, int] = {}  # in the order of proposal
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
@@ -177,8 +179,10 @@ class Planner:
     # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _add(self, candidate: Candidate, seed: int) -> None:
-        rank = self._ranks.setdefault(candidate, len(self._ranks))
-        urgent = rank if rank < self.study.space.baselines else None
+        urgent = None
+        if not roots.control(seed):
+            rank = self._ranks.setdefault(candidate, len(self._ranks))
+            urgent = rank if rank < self.study.space.baselines else None
         name = run_name(candidate, seed)
         self._open.add(name)
         planned = self.study.planned(candidate, seed)
@@ -196,7 +200,10 @@ class Planner:
         if self.tree.add(name, stages, urgent):
             self._complete(name)
             return
-        self._worked.add(candidate)
+        if roots.control(seed):
+            self._controlled += 1
+        else:
+            self._worked[candidate] += 1
         if name in self.tree.lost:
             self._fail_run(name, self.tree.lost[name])
 
@@ -224,7 +231,7 @@ class Planner:
             apart = () if after else self.study.apart.get(task, ())
             run.rows += rows_of(run.candidate, run.seed, task, measured, apart, stage=after)
         score = mean_score(run.rows, self.portion)
-        if run.seed < self.study.settings.seeds:  # the finals' fresh roots are apart
+        if roots.own(run.seed, self.study.settings.seeds):  # the finals' fresh ones and the seed control's are apart
             self._means[run.candidate].append(score)
         self._listener("run", {"name": name, "score": score})
         self._close(run)
@@ -249,8 +256,9 @@ class Planner:
 
     @property
     def rows(self) -> list[Row]:
-        """The score rows of all complete runs, by candidate and seed in the order they were proposed."""
-        return [row for name in self.runs for row in self.runs[name].rows]
+        """The score rows of all complete runs, by candidate and seed in the order they were proposed, the seed
+        control's last."""
+        return [row for run in sorted(self.runs.values(), key=lambda run: roots.control(run.seed)) for row in run.rows]
 
     @property
     def varied(self) -> bool:
@@ -265,8 +273,11 @@ class Planner:
     def to_come(self) -> float:
         """Estimated seconds of candidates that are still to be proposed: as many as the strategy may ask for, each at
         the mean of those so far that were not in the store already; 0 where their number is not known."""
-        left = self.campaign.strategy.left or 0
-        return left * (self.tree.seconds + self.tree.remaining_cost()) / len(self._worked) if self._worked else 0.0
+        if not self._worked:
+            return 0.0
+        runs = self._worked.total()
+        searched = (self.tree.seconds + self.tree.remaining_cost()) * runs / (runs + self._controlled)
+        return (self.campaign.strategy.left or 0) * searched / len(self._worked)
 
     def cost_summary(self) -> dict[str, int]:
         """Stage counts of the manifest."""

@@ -11,6 +11,9 @@ from typing import Any
 SEED_CONTROL = 1_000_000
 """The first root of the seed control."""
 
+MOST_ROOTS = SEED_CONTROL // 2
+"""The study's own and the finals' may be so many each: together they end before the seed control's begin."""
+
 
 def own(seed: Any, seeds: int) -> Any:
     """Whether a root is one of the study's own, of which there are `seeds`."""

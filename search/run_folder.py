@@ -95,6 +95,7 @@ class RunFolder:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "model": {"name": settings.model, "fingerprint": self._study.model_fingerprint},
             "seeds": list(range(settings.seeds)), "objective": settings.objective,
+            "seed_control": self._study.seed_control and self._study.seed_control.about(),
             "oracle_selection": settings.objective == "target-dev",
             "data": {f"{kind} {task}": mark for (kind, task), mark in self._study.fingerprints.items()},
             "grid": self._study.grid, "perturbed": self._study.perturbed,

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from search.candidate import Arm
 from search.goals import Goal
 from search.pruning import PruningSettings
+from search.roots import MOST_ROOTS
 from search.strategies import STRATEGIES
 from search.strategies.evolution import EvolutionSettings
 from search.strategies.gp import GPSettings
@@ -105,7 +106,7 @@ class FinalsSettings(Config):
     finalists: int = Field(5, ge=1, description="candidates that are run again, by posterior mean")
     tolerance: float = Field(0.005, ge=0, lt=1, description="what is no worse than the best by more than this will do")
     least: int = Field(3, ge=2, description="fresh root seeds of every finalist")
-    most: int = Field(20, ge=2, description="fresh root seeds at most")
+    most: int = Field(20, ge=2, le=MOST_ROOTS, description="fresh root seeds at most")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -194,7 +195,13 @@ class Settings(Config):
     )
     search_seed: int = Field(0, ge=0, description="of what a strategy draws; root seeds are other seeds")
     candidates: int | None = Field(None, ge=1, description="candidates at most (default: what the strategy has)")
-    seeds: int = Field(2, ge=1, description="root seeds: independent repetitions of every candidate")
+    seeds: int = Field(2, ge=1, le=MOST_ROOTS, description="root seeds: independent repetitions of every candidate")
+    seed_control: int | None = Field(
+        None, ge=2, le=MOST_ROOTS, description="besides the search so many further root seeds of one order"
+    )
+    seed_control_order: str | None = Field(
+        None, description="that order (default: all intermediate tasks as listed, as many as the space has in a row)"
+    )
     objective: Literal["en-dev", "target-dev"] = Field("en-dev", description="what the search is told")
     data_dir: str | None = Field(None, description="folder of data sets")
     out: str = Field("runs", description="folder that run folders are made in")

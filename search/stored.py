@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def stored(study: Study, keys: Collection[str]) -> set[str]:
-    """The study's stages that are in a store with these keys."""
+    """The study's stages that are in a store with these keys, those of its seed control too."""
     found: set[str] = set()
     if not keys:
         return found
@@ -28,7 +28,8 @@ def stored(study: Study, keys: Collection[str]) -> set[str]:
                     above = {None, *(stage.key for stage in trained)}
                     rest = [stage for stage in rest if stage.measure in ALONG and stage.parent in above]
                 found.update(stage.key for stage in (*trained, *rest) if stage.key in keys)
-    return found
+    control = study.seed_control.stages(study) if study.seed_control else ()
+    return found.union(key for key in control if key in keys)
 
 
 def stored_prefixes(study: Study, keys: Collection[str]) -> set[tuple[Arm, Groups]]:

@@ -17,6 +17,7 @@ from search.counting import counts
 from search.order import Order, OrderSpace
 from search.plan import Plan, Planned, probes
 from search.primary import check_primary
+from search.seed_control import seed_control
 from search.settings import Settings
 from search.space import Space
 from trainables.config import names, place_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 PLACES = {
     "space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer",
-    "candidates", "confidence", "finals", "forgetting", "primary",
+    "candidates", "confidence", "finals", "forgetting", "primary", "seed_control", "seed_control_order",
 }  # fmt: skip
 """Settings that say where a study runs, what it is called, when it ends, and what is measured besides."""
 
@@ -60,6 +61,7 @@ class Study:
         self._check_tasks()
         chain = [Order(tuple((task.name,) for task in self.shams[: end + 1])) for end in range(len(self.shams))]
         self.space = Space(orders, settings.arms, chain, self._first(orders))
+        self.seed_control = seed_control(settings, orders, self._place)
         self.model = model_path(settings.model)
 
     def _task(self, name: str, key: str) -> Task:
@@ -370,6 +372,11 @@ class Study:
         for task in self.settings.representations:
             plan.measure(task, None, str(Order(())))
         return plan.stages()
+
+    @property
+    def control_runs(self) -> list[tuple[Candidate, int]]:
+        """The seed control's runs: a candidate at roots that neither search nor finals have."""
+        return self.seed_control.runs if self.seed_control else []
 
     def carries(self, arm: Arm) -> bool:
         """Whether a stage leaves the next one anything: the probe does so only where heads are carried."""

@@ -56,8 +56,9 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
     several = f"{len(planner.candidates)} candidates"
     if left:
         several = f"the first {len(planner.candidates)} of {len(planner.candidates) + left} candidates"
+    besides = f" and {len(study.control_runs)} of {study.seed_control.candidate.order}" if study.seed_control else ""
     console.print(
-        f"{several} × {study.settings.seeds} roots: {planner.tree.naive} stages alone, "
+        f"{several} × {study.settings.seeds} roots{besides}: {planner.tree.naive} stages alone, "
         f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
     )
     with _cluster(study, planner, console) as slots:

@@ -11,4 +11,6 @@ def enumerated(study):
     for candidate in study.space:
         for seed in range(study.settings.seeds):
             tree.add(f"{candidate.name} #{seed}", study.stages(candidate, seed))
+    for candidate, seed in study.control_runs:
+        tree.add(f"{candidate.name} #{seed}", study.stages(candidate, seed))
     return {"candidates": study.space.size, "stages_naive": tree.naive, "stages_distinct": tree.distinct}

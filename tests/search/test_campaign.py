@@ -44,9 +44,9 @@ def score(candidate, seed, noise=0.004):
 class Study:
     """A campaign that is played: runs end one by one in an order drawn from a seed."""
 
-    def __init__(self, seed=0, score=score, space=SPACE, **changed):
+    def __init__(self, seed=0, score=score, space=SPACE, controls=(), **changed):
         self.told = {}
-        self.campaign = Campaign(settings_of(**changed), space, UnitPrices(), self.hear)
+        self.campaign = Campaign(settings_of(**changed), space, UnitPrices(), self.hear, controls)
         self.runs, self._score, self._rng = [], score, random.Random(seed)
 
     def hear(self, event, about):

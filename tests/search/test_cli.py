@@ -23,9 +23,9 @@ CONTRACT = {
     "--space", "--suite", "--objective", "--model", "--method", "--strategy", "--candidates", "--seeds", "--targets",
     "--languages", "--perturbations", "--data-dir", "--out", "--store", "--address", "--gpus-per-trial",
     "--cpus-per-trial", "--max-concurrent", "--limit", "--set", "--dry-run", "--tracker", "--debug",
-    "--preset", "--on-bad-row", "--confidence",
+    "--preset", "--on-bad-row", "--confidence", "--seed-control",
 }  # fmt: skip
-"""DESIGN.md's flags, and two that the tasks brought."""
+"""DESIGN.md's flags, and those that later tasks brought."""
 
 LATER = {"--tracker"}
 """Flags of the contract that later issues bring."""
