@@ -27,8 +27,7 @@ from search.analysis.designs import Designs
 from search.analysis.finding import Finding
 from search.analysis.intervals import number
 from search.analysis.outcomes import outcome_table, reduced
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
-from search.means import ENGLISH
+from search.means import ENGLISH, MIN_ROOTS_FOR_INTERVAL
 from search.results import Results
 
 MOST_SPLITS = 12

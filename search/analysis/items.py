@@ -30,8 +30,7 @@ from search.analysis.finding import Finding
 from search.analysis.intervals import number
 from search.analysis.outcomes import arms, clean_cells, reduced
 from search.analysis.predictions import Items, items_of
-from search.leaderboard import MIN_ROOTS_FOR_INTERVAL
-from search.means import ENGLISH
+from search.means import ENGLISH, MIN_ROOTS_FOR_INTERVAL
 from search.results import Results
 
 ALL = "all"
