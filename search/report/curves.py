@@ -35,19 +35,20 @@ def severities(results: Results, ranked: Sequence[str], best: str, names: Names)
         return Section("severity", "Robustness by severity", missing=missing, findings=("severity",))
     one = cells[cells.candidate == best] if (cells.candidate == best).any() else cells
     claimed = cells[cells.keeps.isin(CLAIMED)]
+    own = one[one.keeps.isin(CLAIMED)]
     first = [name for name in ranked if name in set(claimed.candidate)]
     kept = list(dict.fromkeys([*first[: MOST_LINES - 1], *_none_of(first, names)]))
     pictures = [
         _curve(one, "perturbation", str, "edit", "By edit", f"What is left under each edit: {names.candidate(best)}"),
         _curve(claimed[claimed.candidate.isin(kept)], "candidate", names.candidate, "order", "By order",
                "What is left of the best orders, mean over edits"),
-        _curve(one[one.keeps.isin(CLAIMED)].assign(family=[family(code) for code in one[one.keeps.isin(CLAIMED)].language]),
-               "family", str, "family", "By family", f"What is left in each family: {names.candidate(best)}"),
+        _curve(own.assign(family=[family(str(code)) for code in own.language]), "family", str, "family", "By family",
+               f"What is left in each family: {names.candidate(best)}"),
     ]  # fmt: skip
     shown = tuple(picture for picture in pictures if picture is not None)
     lead = (
-        "Of each example the worse of its clean and its edited figure counts. Severity 0 is the same examples unchanged, so "
-        "curves begin where those examples are, not at the leaderboard's score."
+        "Of each example the worse of its clean and its edited figure counts. Severity 0 is the same examples "
+        "unchanged, so curves begin where those examples are, not at the leaderboard's score."
     )
     return Section("severity", "Robustness by severity", lead, (Group("What is left by severity", shown),),
                    findings=("severity", "robustness"))  # fmt: skip
@@ -76,10 +77,9 @@ def _curve(
     if cells.empty:
         return None
     keys = [by, "severity", "seed"]
-    steps = [[*dict.fromkeys([*keys, "target", "language", "perturbation"])], [*dict.fromkeys([*keys, "target", "language"])],
-             [*keys, "target"], keys]  # fmt: skip
+    steps = [[*keys, "target", "language", "perturbation"], [*keys, "target", "language"], [*keys, "target"], keys]
     values = cells
-    for step in steps:
+    for step in map(list, map(dict.fromkeys, steps)):  # `by` may be one of these itself
         values = values.groupby(step, sort=False, observed=True).value.mean().reset_index()
     found = values.groupby([by, "severity"], sort=False).value.agg(
         value="mean", half_width=lambda one: half_width(one.to_list()), roots="size"
@@ -105,10 +105,10 @@ def forgetting(results: Results, ranked: Sequence[str], names: Names) -> Section
     """English dev of an order's tasks after each of its stages, a picture an order of two or more stages."""
     rows = results.own[(results.own.portion == FORGETTING) & results.own.main.astype(bool)]
     rows = rows[rows.perturbation == CLEAN]
-    pictures = tuple(
-        picture for name in [one for one in ranked if len(_stages(names, one)) > 1]
-        if (picture := _along(rows[rows.candidate == name], name, names)) is not None
-    )[:FOLLOWED]  # fmt: skip
+    measured = set(rows.candidate)
+    followed = [name for name in ranked if name in measured and len(_stages(names, name)) > 1][:FOLLOWED]
+    made = [_along(rows[rows.candidate == name], name, names, place) for place, name in enumerate(followed, start=1)]
+    pictures = tuple(picture for picture in made if picture is not None)
     title = "Learning and forgetting along an order"
     if not pictures:
         missing = "not measured; `order-search run … --set forgetting=true` does that."
@@ -122,7 +122,7 @@ def _stages(names: Names, candidate: str) -> list[str]:
     return [] if order == "none" else order.split(">")
 
 
-def _along(rows: pd.DataFrame, candidate: str, names: Names) -> Picture | None:
+def _along(rows: pd.DataFrame, candidate: str, names: Names, place: int) -> Picture | None:
     if rows.empty:
         return None
     groups = _stages(names, candidate)
@@ -148,5 +148,5 @@ def _along(rows: pd.DataFrame, candidate: str, names: Names) -> Picture | None:
     table = found.assign(target=[names.task(str(t)) for t in found.target],
                          after=[names.order(prefixes[int(i)]) for i in found.after]).round(2)  # fmt: skip
     label = names.candidate(candidate)
-    return Picture(f"forgetting-{candidate}", f"Along {label}", "lines", said, data, table, choice=label,
+    return Picture(f"forgetting-{place}", f"Along {label}", "lines", said, data, table, choice=label,
                    caption="Bars are 95 % t intervals over roots, where there are three or more.")  # fmt: skip

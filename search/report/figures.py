@@ -56,6 +56,11 @@ def labels(texts: Iterable[str]) -> list[str]:
     return found
 
 
+def _wide(names: Sequence[str]) -> int:
+    """The room that labels take, in pixels."""
+    return 24 + round(6.4 * max(map(len, names), default=0))
+
+
 def _heat(data: Data) -> Figure:
     rows, columns, gap = labels(data["rows"]), labels(data["full"]), data["scale"] == "gap"
     unit = label(data["unit"])
@@ -85,7 +90,7 @@ def _heat(data: Data) -> Figure:
         "coloraxis": {"colorscale": "loss" if gap else "sequential",
                       "colorbar": {"title": {"text": unit}, "len": min(1.0, 260 / (cell * len(rows))) if cell * len(rows) > 260 else 1,
                                    "y": 1, "yanchor": "top"}},
-        "meta": {"min_width": 300 + 20 * len(columns)},
+        "meta": {"min_width": _wide(rows) + 22 * len(columns) + 110},
     }}  # fmt: skip
 
 
@@ -108,7 +113,7 @@ def _matrix(data: Data) -> Figure:
         "xaxis": {"type": "category", "title": {"text": label(data["column_title"])}, "showgrid": False, "side": "top",
                   "zeroline": False},
         "yaxis": {"type": "category", "title": {"text": label(data["row_title"])}, "showgrid": False, "autorange": "reversed"},
-        "meta": {"min_width": 170 + 78 * len(columns)},
+        "meta": {"min_width": _wide(rows) + 64 * len(columns) + 110},
     }}  # fmt: skip
 
 
@@ -135,7 +140,7 @@ def _forest(data: Data) -> Figure:
         "xaxis": {"title": {"text": label(data["unit"])}, "zeroline": True, "zerolinewidth": 1.5},
         "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False,
                   "range": [-0.7, len(names) - 0.3]},
-        "meta": {"min_width": 480},
+        "meta": {"min_width": _wide(names) + 280},
     }}  # fmt: skip
 
 
@@ -232,7 +237,7 @@ def _icicle(data: Data) -> Figure:
                          "%{customdata[1]} s<extra></extra>",
     }  # fmt: skip
     return {"data": [trace], "layout": {
-        "height": max(320, min(1100, 17 * nodes[0]["orders"])), "uniformtext": {"minsize": 10, "mode": "hide"},
+        "height": max(320, min(1200, 23 * nodes[0]["orders"])), "uniformtext": {"minsize": 10, "mode": "hide"},
         "margin": {"l": 4, "r": 8, "t": 8, "b": 8},
         "coloraxis": {"colorscale": "sequential", "colorbar": {"title": {"text": "mean score, %"}},
                       **({"cmin": min(known), "cmax": max(known)} if len(set(known)) > 1 else {})},

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from search.analysis.finding import Finding
-from search.analysis.intervals import Estimate, over_roots
+from search.analysis.intervals import Estimate, number, over_roots
 from search.analysis.overall import overall
 from search.report.cells import called
 from search.report.names import Names
@@ -69,9 +69,19 @@ def head(
         recommended="" if choice is None else choice.candidate,
         why="No candidate has all of its roots, so none is recommended." if choice is None else choice.why,
         keys=tuple(_keys(results, board, choice, names)),
-        primary=primary.sentence if primary else "",
-        caveats=(ONE_CHECKPOINT.format(model=model), *results.differences),
+        primary=_capital(primary.sentence.removeprefix("Primary: ")) if primary else "",
+        caveats=tuple(_caveats(findings, primary, model)),
     )
+
+
+def _caveats(findings: tuple[Finding, ...], primary: Finding | None, model: str) -> list[str]:
+    """What any conclusion is limited to, and what is to be known of the primary one."""
+    limits = next((one.notes for one in findings if one.name == "estimand" and one.notes), ())
+    return [*(limits or (ONE_CHECKPOINT.format(model=model),)), *(f"Of the primary result: {note}." for note in (primary.notes if primary else ()))]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _stamps(results: Results) -> list[str]:
@@ -137,15 +147,13 @@ def gain_over_none(results: Results, candidate: str) -> Estimate | None:
     return over_roots((values.loc[candidate] - values.loc[same[0]]).tolist())
 
 
-def alike(board: pd.DataFrame, candidate: str) -> list[str]:
-    """The candidates of the leaderboard whose rank intervals meet that of a candidate; empty where there are none."""
-    if "rank_low" not in board or candidate not in set(board.candidate):
-        return []
-    row = board[board.candidate == candidate].iloc[0]
-    if pd.isna(row.rank_low):
-        return []
-    meet = (board.rank_low <= row.rank_high) & (board.rank_high >= row.rank_low) & (board.candidate != candidate)
-    return [str(name) for name in board[meet.fillna(False).astype(bool)].candidate]
+def alike(row: pd.Series | None) -> str:
+    """How many candidates are not shown to differ from that of a row of the leaderboard, in a sentence; empty where
+    nothing is known of that. What is shown to be better and to be worse bounds the ranks (`analysis.pairwise`)."""
+    if row is None or pd.isna(row.get("rank_low")):
+        return ""
+    others = int(row["rank_high"]) - int(row["rank_low"])
+    return f"{number(others, 'other')} {'is' if others == 1 else 'are'} not shown to differ from it." if others else ""
 
 
 def _row(board: pd.DataFrame, name: str) -> pd.Series | None:

@@ -83,7 +83,7 @@ def pages(results: Results, cells: Cells, names: Names, examples: dict[str, Any]
         about["targets"] = {t: _list(cells.clean.loc[(t, code)]) for t in own} if whole and len(own) > 1 else {}
         about["examples"] = (examples or {}).get(code, [])
         found[code] = about
-    return {"orders": [names.candidate(name) for name in ranked], "languages": found,
+    return {"orders": [names.candidate(name) for name in ranked], "candidates": ranked, "languages": found,
             "targets": {target: names.task(target) for target in targets}}  # fmt: skip
 
 

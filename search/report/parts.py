@@ -97,7 +97,7 @@ class Summary:
     board: pd.DataFrame
     sections: tuple[Section, ...]
     languages: Mapping[str, Any]
-    questions: tuple[Mapping[str, str], ...]
+    questions: tuple[Mapping[str, Any], ...]
     findings: tuple[Finding, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
 

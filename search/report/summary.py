@@ -9,24 +9,23 @@ import pandas as pd
 import yaml
 
 from search.analysis.finding import Finding
-from search.analysis.intervals import number
+from search.analysis.five_questions import NOT_ASKED
 from search.analysis.overall import candidates
 from search.analysis.pareto import pareto
 from search.means import TARGET, snake
-from search.report import budgets, curves, effects, landscape, languages, stages, tradeoff
+from search.report import budgets, curves, effects, landscape, languages, searched, stages, tradeoff
 from search.report.board import shown_columns
 from search.report.cells import Cells
 from search.report.cite import cite
 from search.report.head import Choice, alike, head, recommended
 from search.report.names import Names, groups_of
-from search.report.parts import Section, Summary, several
+from search.report.parts import Section, Summary
 from search.results import Results
 
-SAID = ("answer", "sentence", "cannot_say", "cannot", "limits", "primary_sentence")
-"""Columns of such a finding that are sentences."""
+ANSWERS = "five_questions"
+"""The finding that states the questions and their answers."""
 
-ANSWERS = ("answers", "asked", "questions")
-"""Findings that state questions and their answers, the fullest first."""
+PARTS = ("part", "verdict", "answer", "kind", "command")
 
 
 def summarize(
@@ -49,8 +48,8 @@ def summarize(
         questions=tuple(_questions(found)),
         findings=found,
         about=_about(results, names, board)
-        | _recommendation(results, board, choice, names)
-        | {"answer": dict(answer or {})},
+        | _recommendation(results, choice)
+        | {"answer": dict(answer or {}), "frozen": _frozen(found)},
     )
 
 
@@ -74,40 +73,42 @@ def _sections(
         budgets.section(findings, names),
         curves.forgetting(results, ranked, names),
         landscape.section(scores, names),
+        searched.section(findings, names),
         stages.section(results, {str(name): float(score) for name, score in scores.items()}, names),
     ]  # fmt: skip
 
 
 def _questions(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The questions that are answered: each with what is `said` of it, sentence by sentence, and its `figures`."""
-    found = next((one for name in ANSWERS for one in findings if one.name == name), None)
-    if found is None or "question" not in found.table:
+    """The questions that are answered: each with its `parts` (part, verdict, answer, kind, command), and what the
+    answer `cannot` say; `asked` says whether the study asked any part of it."""
+    found = next((one for one in findings if one.name == ANSWERS and len(one.table)), None)
+    if found is None:
         return []
     rows = []
-    for row in found.table.to_dict("records"):
-        texts = [str(row[key]) for key in SAID if isinstance(row.get(key), str) and row[key]]
-        figures = [
-            (str(key).replace("_", " "), _text(value)) for key, value in row.items()
-            if key not in ("question", *SAID) and (isinstance(value, str) or not pd.isna(value)) and value != ""
-        ]  # fmt: skip
-        rows.append({"question": str(row["question"]), "said": texts, "figures": figures})
+    for question, table in found.table.groupby("question", sort=False):
+        parts = [
+            {key: "" if pd.isna(row.get(key)) else str(row.get(key, "")) for key in PARTS}
+            for row in table.to_dict("records")
+        ]
+        asked = any(part["verdict"] != NOT_ASKED for part in parts)
+        rows.append({"question": str(question), "cannot": str(table.cannot.iloc[0]), "parts": parts, "asked": asked})
     return rows
 
 
-def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _frozen(findings: Sequence[Finding]) -> bool:
+    """Whether the primary contrast was fixed before the run."""
+    primary = next((one.table for one in findings if one.primary), pd.DataFrame())
+    return bool("frozen" in primary and len(primary) and primary.frozen.iloc[0])
 
 
-def _recommendation(results: Results, board: pd.DataFrame, choice: Choice | None, names: Names) -> dict[str, Any]:
-    """The recommended candidate's order and settings, and which others may be as good."""
+def _recommendation(results: Results, choice: Choice | None) -> dict[str, Any]:
+    """The recommended candidate's order and settings, and how many others may be as good."""
     if choice is None:
-        return {"recommended": {"order": "none", "settings": ""}, "alike": ""}
+        return {"recommended": {"order": "none", "settings": "", "method": ""}, "alike": ""}
     about = candidates(results.scores).loc[choice.candidate]
     length = "" if pd.isna(about.prompt_length) else f", prompt length {int(about.prompt_length)}"
     settings = f"method {about.method}, learning rate {about.learning_rate:g}{length}"
-    others = [names.candidate(name) for name in alike(board, choice.candidate)]
-    said = f"No difference to {number(len(others), 'other')} is shown: {several(others, 3)}." if others else ""
-    return {"recommended": {"order": str(about.order), "settings": settings}, "alike": said}
+    return {"recommended": {"order": str(about.order), "settings": settings, "method": str(about.method)}, "alike": alike(choice.row)}
 
 
 def _about(results: Results, names: Names, board: pd.DataFrame) -> dict[str, Any]:
