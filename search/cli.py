@@ -218,7 +218,7 @@ def _show(rest: Sequence[str], console: Console) -> int:
     parser = Parser(prog="order-search show", description=VERBS["show"], allow_abbrev=False)
     parser.add_argument("run", help="a run folder, e.g. runs/orders-20260131-120000")
     given = parser.parse_args(rest)
-    from search.run_folder import show
+    from search.leaderboard.terminal import show
 
     show(given.run, console)
     return DONE

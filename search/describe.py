@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.leaderboard import OWN
+from search.leaderboard.sheet import OWN
 from search.order import Order
 from search.robustness import ATTACK, CLAIMED, perturbed
 from search.roots import SEED_CONTROL
@@ -165,7 +166,7 @@ def robust_notes(scores: pd.DataFrame, portion: str) -> list[str]:
         return []
     attacks, edits = rows[rows.attack], rows[~rows.attack]
     claimed, stress = edits[edits.keeps.isin(CLAIMED)], edits[edits.keeps == "stress"]
-    controls, lost = edits[edits.keeps == "control"], _listed_cells(rows[rows.keeps != "control"])
+    controls = edits[edits.keeps == "control"]
     most = rows.groupby(["target", "language", "perturbation"]).n.max().max()
     notes = []
     if len(claimed):
@@ -177,7 +178,7 @@ def robust_notes(scores: pd.DataFrame, portion: str) -> list[str]:
             "attackable %: share of these examples that an edit could change so that the model's tokenizer sees it; "
             "robust_attackable_score in leaderboard.csv is over them alone",
         ]
-    notes += [f"n/a for all candidates, in no mean ({why}): {cells}" for why, cells in lost.items()]
+    notes += _lost_cells(rows)
     if len(stress):
         notes.append(f"stress edits, which claim to keep nothing, apart as stress_score: {_listed_edits(stress)}")
     if len(controls):
@@ -186,6 +187,24 @@ def robust_notes(scores: pd.DataFrame, portion: str) -> list[str]:
         names = [name.removeprefix(ATTACK) for name in attacks.perturbation.unique()]
         notes.append(f"attacks, apart in columns attacked_ of leaderboard.csv: {', '.join(names)}")
     return notes
+
+
+def changed_notes(scores: pd.DataFrame, portion: str, names: Collection[str]) -> list[str]:
+    """What the figures under some edits or attacks are, where candidates are compared on these, not on clean texts."""
+    rows = perturbed(scores, portion)
+    rows = rows[(rows.metric == "robust") & ~rows.apart.astype(bool) & rows.perturbation.isin(list(names))]
+    most = rows.groupby(["target", "language", "perturbation"]).n.max().max()
+    return [
+        f"score: the robust score under {_listed_edits(rows)}: the mean of the worse of the clean and the changed "
+        f"figure of an example, over severities, then languages and targets; on at most {most:,} examples of a "
+        "language; ranks are made from it",
+        *_lost_cells(rows),
+    ]
+
+
+def _lost_cells(rows: pd.DataFrame) -> list[str]:
+    lost = _listed_cells(rows[rows.keeps != "control"])
+    return [f"n/a for all candidates, in no mean ({why}): {cells}" for why, cells in lost.items()]
 
 
 def _listed_edits(rows: pd.DataFrame) -> str:

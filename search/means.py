@@ -64,6 +64,22 @@ def mean_by(values: pd.DataFrame, levels: str | list[str]) -> pd.DataFrame:
     return values.groupby(level=levels, sort=False).mean().mask(holes)
 
 
+def grid_cells(rows: pd.DataFrame, grid: pd.MultiIndex | None = None) -> pd.DataFrame:
+    """Rows of the long table as cells of a grid, by default of all that occur: (target, language) × (candidate, seed).
+
+    Candidates stand as they first occur. Raises ValueError where a cell has two values.
+    """
+    import pandas as pd
+
+    names = ["candidate", "seed", "target", "language"]
+    found = rows[[*names, "value"]].astype(dict.fromkeys(["candidate", "target", "language"], object))
+    if grid is None:
+        grid = pd.MultiIndex.from_frame(found[["target", "language"]].drop_duplicates())
+    cells = found.set_index(names).value.unstack(["candidate", "seed"]).reindex(grid)
+    place = {name: place for place, name in enumerate(found.candidate.unique())}
+    return cells[sorted(cells.columns, key=lambda key: (place[key[0]], key[1]))]
+
+
 def whole_roots(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells × (candidate, seed) without the roots that lack a cell: nobody wins by skipping one."""
     return cells.loc[:, cells.notna().all()]

@@ -11,15 +11,15 @@ from search.analysis.answers import answer
 from search.analysis.pareto import pareto
 from search.analysis.representations import transfer_correlation
 from search.analysis.selection import chosen, settings_table
-from search.describe import robust_notes
-from search.files import write, write_table
-from search.leaderboard import leaderboard, to_csv, to_json, to_markdown
+from search.files import write_table
+from search.leaderboard.exports import write_all
+from search.leaderboard.views import view
 from search.results import Results
 from search.robustness import coverage, robustness
 
 
 class Published(NamedTuple):
-    """The leaderboard, and what it says of itself (title, notes, answer, finals)."""
+    """The leaderboard, and what it says of itself (title, notes, columns, answer, finals)."""
 
     board: pd.DataFrame
     about: dict[str, Any]
@@ -27,43 +27,39 @@ class Published(NamedTuple):
 
 def publish(results: Results, folder: Path) -> Published:
     """Write everything that is made from results into a folder; files of the same names are replaced."""
-    board = leaderboard(results.compared, results.stage_cost, results.portion, results.order_facts)
-    write_table(folder, "pareto", pareto(results.own, board, results.prices))
-    about = {
-        "title": results.manifest["title"],
-        "notes": [*results.manifest["notes"], *_robustness(results, folder)],
-        "answer": _answer(results, folder),
-        "finals": results.manifest.get("finals", ""),
-    }
-    write(folder / "leaderboard.csv", to_csv(board))
-    write(folder / "leaderboard.json", to_json(board, about))
-    write(folder / "leaderboard.md", to_markdown(board, about))
-    return Published(board, about)
+    made, tables = published(results)
+    for name, table in tables.items():
+        write_table(folder, name, table)
+    write_all(folder, made.board, made.about)
+    return made
 
 
-def _robustness(results: Results, folder: Path) -> list[str]:
-    """What is to be said of robust figures; these cell by cell in `robustness.csv`, coverage in `coverage.csv`."""
-    if not results.settings.perturbations or not len(results.own):
-        return []
-    write_table(folder, "robustness", robustness(results.own, results.portion))
-    write_table(folder, "coverage", coverage(results.own, results.portion))
-    return robust_notes(results.compared, results.portion)
+def published(results: Results) -> tuple[Published, dict[str, pd.DataFrame]]:
+    """The leaderboard of all of the results, and the tables beside it by their names."""
+    board, about = view(results)
+    answered, tables = _answer(results)
+    about = {**about, "answer": answered, "finals": results.manifest.get("finals", "")}
+    tables = {"pareto": pareto(results.own, board, results.prices), **tables}
+    if results.settings.perturbations and len(results.own):
+        tables["robustness"] = robustness(results.own, results.portion)
+        tables["coverage"] = coverage(results.own, results.portion)
+    return Published(board, about), tables
 
 
-def _answer(results: Results, folder: Path) -> dict[str, str]:
-    """The space's question and its answer; the table behind that in `answer.csv`."""
+def _answer(results: Results) -> tuple[dict[str, str], dict[str, pd.DataFrame]]:
+    """The space's question and its answer, and the tables behind it."""
     settings = results.settings
     if not len(results.own):
-        return {}
+        return {}, {}
     found = answer(
         settings.answer, results.own, difficulty=results.difficulty, methods=settings.pair,
         baseline=settings.pair[1] if settings.pair else "full", report=results.portion, portion=results.seen,
         question=settings.question,
     )  # fmt: skip
-    write_table(folder, "answer", found.table)
+    tables = {"answer": found.table}
     if len(settings.arms) > 1:
-        write_table(folder, "tuning", settings_table(results.own, settings.tuned, results.seen, results.portion))
+        tables["tuning"] = settings_table(results.own, settings.tuned, results.seen, results.portion)
     if settings.representations:
         names = chosen(results.own, settings.tuned, results.seen)
-        write_table(folder, "representations", transfer_correlation(results.own, results.portion, names))
-    return {"question": found.question, "sentence": found.sentence}
+        tables["representations"] = transfer_correlation(results.own, results.portion, names)
+    return {"question": found.question, "sentence": found.sentence}, tables

@@ -7,13 +7,13 @@ edits: a language with more of them would look weaker.
 
 The grid is the planned one and what occurs in the table, the same for all candidates: a mean is missing where a
 candidate lacks a cell. A cell of a target, language and edit that less than half of the examples are attackable in says
-little; it is n/a for every candidate alike. Only edits that claim to keep the form or the meaning count; stress edits, controls and attacks
-stand apart. Where two suites have the same edit at the same severity, their mean counts.
+little; it is n/a for every candidate alike. Only edits that claim to keep the form or the meaning count; stress edits,
+controls and attacks stand apart. Where two suites have the same edit at the same severity, their mean counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Literal
 
@@ -24,7 +24,15 @@ from perturb.errors import BadInput
 from perturb.measure import ATTACKABLE
 from perturb.recipes import recipe
 from search.means import (
-    FAMILY, LANGUAGE, by_languages, half_widths, mean_by, over_whole_roots, snake, summary, whole_roots,
+    FAMILY,
+    LANGUAGE,
+    by_languages,
+    half_widths,
+    mean_by,
+    over_whole_roots,
+    snake,
+    summary,
+    whole_roots,
 )  # fmt: skip
 from search.scores import CLEAN, Row, table
 
@@ -42,6 +50,9 @@ FIGURES = (
 )  # fmt: skip
 """The figures of a cell; `changed` is the target's main metric on the changed text, `clean_subset` the mean
 figure of the same examples unchanged (of spans F1, whatever the main metric)."""
+
+RANKED = ("robust", "robust_attackable", "drop", "attack_success", "queries")
+"""The figures that a leaderboard's columns are made of."""
 
 Keeps = Literal["form", "meaning", "stress", "control", "unknown"]
 
@@ -91,7 +102,7 @@ def robust_columns(scores: pd.DataFrame, portion: str, planned: pd.MultiIndex | 
     queries an example. Means are over a candidate's whole roots, of which it has `robust_seeds`. A target without
     figures of examples (mining) is neither in those over attackable examples nor in those of the fall.
     """
-    rows = perturbed(scores, portion)
+    rows = perturbed(scores[scores.metric.isin(RANKED)], portion)
     names = pd.Index(rows.candidate.unique(), name="candidate")
     rows = rows[~rows.apart.astype(bool)]
     suites, attacks = rows[~rows.attack.astype(bool)], rows[rows.attack.astype(bool)]
@@ -125,6 +136,18 @@ def language_cells(scores: pd.DataFrame, portion: str, metric: str = "robust") -
     (target, language) × (candidate, seed). Missing where a cell of the grid is."""
     rows = perturbed(scores, portion)
     return _by_language(_cells(_counted(rows[~rows.apart.astype(bool)], *CLAIMED), metric))
+
+
+def cells_under(
+    scores: pd.DataFrame, portion: str, perturbations: Collection[str], planned: pd.MultiIndex | None = None
+) -> pd.DataFrame:  # fmt: skip
+    """The robust figure under some edits or attacks, as a share, mean over severities, then over these: (target,
+    language) × (candidate, seed). Cells that are n/a are not there; a cell that one of these has not is missing."""
+    rows = perturbed(scores[scores.metric == "robust"], portion)
+    rows = rows[~rows.apart.astype(bool) & rows.perturbation.isin(list(perturbations))]
+    lost = unmeasured(rows, planned)
+    lost = lost[lost.get_level_values("perturbation").isin(list(perturbations))]
+    return _by_language(_cells(rows[rows.reason == ""], "robust", lost=lost))
 
 
 def _counted(rows: pd.DataFrame, *keeps: str) -> pd.DataFrame:
@@ -175,7 +198,7 @@ def _cells(
 ) -> pd.DataFrame:  # fmt: skip
     """The grid of a metric: (target, language, perturbation, severity) × (candidate, seed); `lost` cells (of severity
     0) are missing for all."""
-    found = rows[rows.metric == metric].astype({name: object for name in [*CELL, "candidate"]})
+    found = rows[rows.metric == metric].astype(dict.fromkeys([*CELL, "candidate"], object))
     found = found.groupby([*CELL, "severity", "candidate", "seed"], sort=False)[value].mean()
     cells = found.unstack(["candidate", "seed"])
     if lost is None or not len(lost):

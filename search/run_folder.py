@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from search.analysis.finals import finals_sentence, finals_table
 from search.analysis.primary import frozen
 from search.candidate import run_name
 from search.describe import about_order, describe
 from search.files import parquet_bytes, write, write_table
-from search.leaderboard import cells, shown
 from search.prices import Ledger
 from search.publish import Published, publish
 from search.results import SCHEMA, load
@@ -38,9 +34,6 @@ from trainables.stage import PREDICTIONS
 if TYPE_CHECKING:
     from search.planner import Planner
     from search.study import Study
-
-WHOLE_ORDER = 48
-"""Columns of the terminal that an order's name may take before it is folded."""
 
 PACKAGES = ("torch", "transformers", "tokenizers", "ray", "datasets", "numpy", "pandas", "seqeval")
 
@@ -157,41 +150,6 @@ class RunFolder:
         ]
         keys = ["portion", "language", "id"]
         return rows.merge(pd.DataFrame(found, columns=[*keys, "cluster"]), how="left", on=keys)
-
-
-def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = 20) -> None:
-    """The leaderboard's head on the terminal."""
-    grid = Table(title=Text(about["title"]), title_justify="left", box=None, pad_edge=False)
-    for heading in shown(board):
-        left = heading in ("order", "method", "worst language ↑")
-        longest = max(map(len, board["order"]), default=0) if heading == "order" and len(board) else 0
-        least = min(longest, WHOLE_ORDER) or None
-        grid.add_column(Text(heading), justify="left" if left else "right", overflow="fold", min_width=least)
-    for record in board.head(most).to_dict("records"):
-        grid.add_row(*(Text(cell) for cell in cells(record, board)))
-    console.print(grid)
-    if len(board) > most:
-        console.print(f"… and {len(board) - most} more")
-    for note in about["notes"]:
-        console.print(Text(f"· {note}", "dim"))
-    if about.get("answer"):
-        console.print(Text.assemble("\n", (about["answer"]["question"], "bold"), f" {about['answer']['sentence']}"))
-    if about.get("finals"):
-        console.print(Text.assemble("\n", ("Which is the best?", "bold"), f" {about['finals']}"))
-
-
-def show(path: str, console: Console) -> None:
-    """Print the leaderboard of a finished run from its files."""
-    file = Path(path) / "leaderboard.json"
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        board = pd.DataFrame(content["rows"])
-        about = {key: content.get(key, {}) for key in ("title", "notes", "answer", "finals")}
-        print_board(board, about, console, most=len(board))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        right = "a run folder that holds leaderboard.json; `order-search ls runs` lists them"
-        what = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise Mistake(f"leaderboard.json cannot be read: {what}", where=path, right=right) from error
 
 
 def _skipped(study: Study) -> dict[str, Any]:

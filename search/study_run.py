@@ -94,7 +94,7 @@ def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContex
 
 def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[str, Any], console: Console) -> int:
     """Write the tables and what is made of them, print the leaderboard and what became of the run; the exit code."""
-    from search.run_folder import print_board
+    from search.leaderboard.terminal import print_board
 
     status, cost = "done" if planner.finished else "stopped", planner.cost_summary()
     board, about = folder.finish(planner, facts)
@@ -105,7 +105,7 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
     lines = [
         f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, {cost['stages_naive']} without "
         f"sharing; {folder.seconds:.0f} s",
-        f"\n[bold]{path}/[/] leaderboard.(csv|md|json) scores.(parquet|csv) manifest.json config.yaml …",
+        f"\n[bold]{path}/[/] leaderboard.(html|md|csv|tex|…) scores.(parquet|csv) manifest.json config.yaml …",
         f"next:  order-search show {path}",
         f"       order-search run --space {path}/config.yaml   repeats this run",
         *(f"[red]failed[/] {escape(name)}: {escape(reason)}" for name, reason in planner.failed.items()),

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from search.describe import describe
+from search.leaderboard.terminal import show
 from search.planner import Planner
-from search.run_folder import RunFolder, show
+from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
 from trainables.clusters import clusters
@@ -20,9 +21,10 @@ from trainables.store import Store
 
 FILES = {
     "manifest.json", "config.yaml", "leaderboard.csv", "leaderboard.md", "leaderboard.json",
+    "leaderboard.html", "leaderboard.tex", "leaderboard.parquet",
     "candidates.parquet", "candidates.csv", "stages.parquet", "stages.csv", "scores.parquet", "scores.csv",
     "predictions/tags.parquet", "predictions/links.parquet", "answer.csv", "answer.parquet", "pareto.csv",
-    "pareto.parquet",
+    "pareto.parquet", "analysis.json", "analysis.md",
 }  # fmt: skip
 
 
@@ -76,7 +78,10 @@ def study(world):
 
 def test_every_file_is_there(study):
     path = written(study)
-    assert {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()} == FILES
+    files = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    tables = {name for name in files if name.startswith("analysis/")}
+    assert files - tables == FILES
+    assert {"analysis/primary.csv", "analysis/order.parquet", "analysis/five_questions.csv"} <= tables
 
 
 def test_the_manifest(study):
