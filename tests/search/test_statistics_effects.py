@@ -167,6 +167,12 @@ def test_tasks_trained_together_have_no_precedence_but_others_do():
     assert row_of(found, first="a", second="b").estimate == pytest.approx(0, abs=1e-9)
 
 
+def test_one_stage_is_not_compared_with_two():
+    """Together or one after the other is no precedence: only b before a could tell what a before b is worth."""
+    row = row_of(precedence(noisy(space=orders("a+b", "a>b"))), first="a", second="b")
+    assert np.isnan(row.estimate) and row.orders == 0
+
+
 def test_pairs_that_no_set_has_in_both_ways_are_empty_with_the_reason():
     found = precedence(noisy(space=orders("none", "a", "a>b", "b>a", "a>c", "b>a>c")))
     row = row_of(found, first="a", second="c")
