@@ -40,7 +40,10 @@ FEW = 100_000
 
 
 def contrast_of(settings: Settings, orders: Iterable[Order]) -> Contrast:
-    """The contrast: the one asked for, else by the space's answer; sets of tasks where no set has two orders."""
+    """The contrast: the one asked for, else by the space's answer; sets of tasks where no set has two orders.
+
+    `orders` (no iterator: it is gone through twice) may be a space of any size.
+    """
     asked = settings.primary.contrast or OF_ANSWER[settings.answer]
     if settings.primary.contrast is None and asked == "order" and not has_two_orders(orders):
         return "tasks" if has_two_sets(orders) else "order"

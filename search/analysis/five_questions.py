@@ -70,7 +70,7 @@ def five_questions(designs: Designs, found: Mapping[str, Finding], primary: Mapp
         told.append(f"{number}. {verdicts}")
     notes = (
         holds_for(results),
-        "Only the primary contrast was fixed before the run; all other answers are exploratory.",
+        "All answers but that of the primary contrast are exploratory.",
     )
     return Finding("five_questions", "The questions, answered", table, ". ".join(told) + ".", notes=notes)
 
@@ -154,7 +154,8 @@ def _row_of(finding: Finding | None, where: Mapping[str, Any]) -> dict[str, Any]
 
 def is_the_primary(row: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
     """Whether a finding's row is the very test of the primary contrast."""
-    same = (row.get("contrast"), row.get("outcome")) == (primary.get("contrast"), primary.get("outcome"))
+    contrast = row.get("contrast")
+    same = contrast is not None and (contrast, row.get("outcome")) == (primary["contrast"], primary["outcome"])
     whole = row.get("method", ALL) == ALL and row.get("effect", "instead") == "instead"
     return same and whole and row.get("row", "interaction") == "interaction" and "part" not in row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -58,7 +58,7 @@ def frozen(study: Study, when: str) -> dict[str, Any]:
     `level`, the `methods` compared, `items` (fingerprints of the targets' data), and `when` that was written.
     """
     settings, outcome = study.settings, study.settings.primary.outcome
-    contrast = contrast_of(settings, _listed(study))
+    contrast = contrast_of(settings, study.space.orders)
     kind, _, name = outcome.partition(":")
     targets = [name] if kind == "target" else list(study.grid)
     return {
@@ -72,9 +72,9 @@ def frozen(study: Study, when: str) -> dict[str, Any]:
 def _planned_test(study: Study, contrast: str) -> str:
     """The test that will be made, or why there can be none."""
     settings = study.settings
-    if contrast == "order" and not has_two_orders(_listed(study)):
+    if contrast == "order" and not has_two_orders(study.space.orders):
         return "not testable: no set of tasks has two orders"
-    if contrast == "tasks" and not has_two_sets(_listed(study)):
+    if contrast == "tasks" and not has_two_sets(study.space.orders):
         return "not testable: there is one set of tasks"
     if contrast == "complexity":
         return WELCH
@@ -90,12 +90,6 @@ def _planned_test(study: Study, contrast: str) -> str:
     return SIGN_FLIP if settings.seeds >= ROOTS_FOR_SIGN_FLIP else F_TEST
 
 
-def _listed(study: Study) -> Iterator[Order]:
-    """The orders of a study's space, one after another: a space may be too large to list."""
-    orders = study.space.orders
-    return (orders[place] for place in range(orders.size))
-
-
 def declared(results: Results) -> tuple[Mapping[str, Any], str]:
     """The primary contrast of results, and what is to be said of when it was chosen (empty: before the run).
 
@@ -105,9 +99,9 @@ def declared(results: Results) -> tuple[Mapping[str, Any], str]:
     known = [one for one in found if one]
     if len(known) < len(found) or not known:
         settings = results.settings
-        orders = results.candidates.order.astype(str).unique()
+        orders = [Order.parse(str(text)) for text in results.candidates.order.unique()]
         said = "The run folder says nothing of it: it is the default, and was not frozen before the run"
-        return {"outcome": settings.primary.outcome, "contrast": contrast_of(settings, map(Order.parse, orders))}, said
+        return {"outcome": settings.primary.outcome, "contrast": contrast_of(settings, orders)}, said
     different = {(one["outcome"], one["contrast"]) for one in known}
     if len(different) > 1:
         told = ", ".join(f"{contrast} of {outcome}" for outcome, contrast in sorted(different))
