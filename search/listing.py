@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from trainables.methods import METHODS
 
 Rows = list[dict[str, Any]]
 
+DESCRIBED = ("name", "type", "unit", "meaning", "empty")
+"""What is said of a column; `unit` and `empty` may be left out."""
+
 
 def listing(what: str, out: str = "runs") -> Rows:
     """The rows of one kind of thing."""
@@ -37,6 +41,8 @@ def listing(what: str, out: str = "runs") -> Rows:
             return [{"name": name, "settings": text.split("\n")[0].lstrip("# ")} for name, text in texts.items()]
         case "languages":
             return [{"code": code, **info._asdict()} for code, info in LANGUAGES.items()]
+        case "columns":
+            return [{"table": table, **column} for table, column in described()]
         case "methods":
             return [{"name": name, "tunes": text} for name, text in METHODS.items()]
         case "edits":
@@ -47,6 +53,13 @@ def listing(what: str, out: str = "runs") -> Rows:
             return [{"name": name, "does": _first_line(made.__doc__)} for name, made in STRATEGIES.items()]
         case _:
             return _runs(Path(out))
+
+
+def described() -> Iterator[tuple[str, dict[str, str]]]:
+    """The columns of leaderboard.* and scores.*, each with its table; a name may end in `*`."""
+    for table, columns in read_yaml(configs_dir() / "columns.yaml").items():
+        for column in columns:
+            yield table, {name: column.get(name, "") for name in DESCRIBED}
 
 
 def print_rows(title: str, rows: Rows, form: str, console: Console) -> None:

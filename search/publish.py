@@ -28,6 +28,9 @@ class Published(NamedTuple):
 def publish(results: Results, folder: Path) -> Published:
     """Write everything that is made from results into a folder; files of the same names are replaced."""
     made, tables = published(results)
+    if results.settings.perturbations and len(results.own):
+        tables["robustness"] = robustness(results.own, results.portion)
+        tables["coverage"] = coverage(results.own, results.portion)
     for name, table in tables.items():
         write_table(folder, name, table)
     write_all(folder, made.board, made.about)
@@ -35,15 +38,11 @@ def publish(results: Results, folder: Path) -> Published:
 
 
 def published(results: Results) -> tuple[Published, dict[str, pd.DataFrame]]:
-    """The leaderboard of all of the results, and the tables beside it by their names."""
+    """The leaderboard of all of the results, and the tables behind what it says, by their names."""
     board, about = view(results)
     answered, tables = _answer(results)
     about = {**about, "answer": answered, "finals": results.manifest.get("finals", "")}
-    tables = {"pareto": pareto(results.own, board, results.prices), **tables}
-    if results.settings.perturbations and len(results.own):
-        tables["robustness"] = robustness(results.own, results.portion)
-        tables["coverage"] = coverage(results.own, results.portion)
-    return Published(board, about), tables
+    return Published(board, about), {"pareto": pareto(results.own, board, results.prices), **tables}
 
 
 def _answer(results: Results) -> tuple[dict[str, str], dict[str, pd.DataFrame]]:

@@ -96,7 +96,9 @@ def ranked_board(
     roots = mean_by(whole_roots(cells), "target").mean().unstack("seed").reindex(names)
     means = over_whole_roots(cells)[list(names)]
     board = about.assign(
-        seeds=roots.notna().sum(axis="columns"), score=roots.mean(axis="columns"), score_half_width=half_widths(roots)
+        seeds=roots.notna().sum(axis="columns").astype(int),
+        score=roots.mean(axis="columns"),
+        score_half_width=half_widths(roots),
     )
     few_shot = board.method.isin(FEW_SHOT).rename("few_shot")
     found = ranks(board.assign(few_shot=few_shot), roots, means, needed, tuned, mixed)

@@ -8,12 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from search.leaderboard.sheet import Cell, sheet, short
+from search.leaderboard.sheet import Cell, Sheet, sheet, short
 
 
 def to_markdown(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """The title, the table with the best of each column in bold, the notes and the answers."""
-    page = sheet(board, about)
+    return sheet_markdown(sheet(board, about))
+
+
+def sheet_markdown(page: Sheet) -> str:
+    """The same of any sheet."""
     lines = [
         f"# {escaped(page.title)}", "", _row(map(escaped, page.headings)),
         f"|{''.join('---|' if place in page.words else '---:|' for place in range(len(page.headings)))}",

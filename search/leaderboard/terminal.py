@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard.sheet import plain, sheet
+from search.leaderboard.sheet import Sheet, plain, sheet
 from trainables.errors import Mistake
 
 WHOLE_ORDER = 48
@@ -24,7 +24,11 @@ HEAD = 20
 
 def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console, most: int = HEAD) -> None:
     """The leaderboard's head, its notes and answers; names stay text."""
-    page = sheet(board, about)
+    print_sheet(sheet(board, about), console, most)
+
+
+def print_sheet(page: Sheet, console: Console, most: int = HEAD) -> None:
+    """The same of any sheet."""
     grid = Table(title=Text(page.title), title_justify="left", box=None, pad_edge=False)
     for place, heading in enumerate(page.headings):
         left = place in page.words
@@ -34,8 +38,8 @@ def print_board(board: pd.DataFrame, about: Mapping[str, Any], console: Console,
     for row in page.rows[:most]:
         grid.add_row(*(Text(cell.text, "bold" if cell.best else "") for cell in row))
     console.print(grid)
-    if len(board) > most:
-        console.print(f"… and {len(board) - most} more")
+    if len(page.rows) > most:
+        console.print(f"… and {len(page.rows) - most} more")
     for note in page.notes:
         console.print(Text(f"· {note}", "dim"))
     for asked, told in page.answers:

@@ -24,13 +24,15 @@ PAGE = 35
 SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\char34{}", "'": r"\char39{}", "`": r"\char96{}", "[": "{[}", "]": "{]}", "*": "{*}",
-    "-": "-{}", ",": ",{}", "?": "?{}", "!": "!{}",
+    "|": r"\textbar{}", '"': r"\char34{}", "`": r"\char96{}", "[": "{[}", "]": "{]}", "*": "{*}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$", "−": "$-$", "–": "--", "—": "---",
     "‡": r"\ddag{}", "…": r"\ldots{}", "·": r"$\cdot$", "’": "'", "“": "``", "”": "''", "\N{NO-BREAK SPACE}": "~",
     "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}", "ı": r"\i{}",
 }  # fmt: skip
-r"""What stands for a sign; an empty group keeps `--`, `,,` and the like from becoming one other sign."""
+"""What stands for a sign."""
+
+ONE = re.compile(r"-(?=-)|,(?=,)|'(?=')|[?!](?=`)")
+"""Signs that LaTeX would make one with the next."""
 
 ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
@@ -59,10 +61,13 @@ def to_tex(board: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 def escaped(text: str) -> str:
     """Text that LaTeX shows as it is."""
-    found = []
-    for character in unicodedata.normalize("NFC", text):
-        found.append(SIGNS.get(character) or (character if " " <= character <= "~" else _accented(character)))
-    return "".join(found)
+    text = unicodedata.normalize("NFC", text)
+    alone = {match.start() for match in ONE.finditer(text)}
+    return "".join(_sign(character) + ("{}" if place in alone else "") for place, character in enumerate(text))
+
+
+def _sign(character: str) -> str:
+    return SIGNS.get(character) or (character if " " <= character <= "~" else _accented(character))
 
 
 def _accented(character: str) -> str:

@@ -7,56 +7,16 @@ import io
 import itertools
 import json
 import math
-import os
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from boards import ABOUT, HOSTILE, TWO, board_of, row_of, scores
 from rich.console import Console
 from scipy import stats
 
 from search.leaderboard import cells, leaderboard, shown, to_csv, to_json, to_markdown
 from search.leaderboard.terminal import print_board, show
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "leaderboard.md"
-ABOUT = {"title": "Task orders on mini", "notes": ["score: mean over targets", "one root | two roots"]}
-
-
-def scores(values, **changed):
-    """The long table from {order: [{target: {language: percent}} for each root]}."""
-    rows = []
-    for order, roots in values.items():
-        for seed, targets in enumerate(roots):
-            for target, languages in (targets or {}).items():
-                for language, value in languages.items():
-                    rows.append({
-                        "candidate": f"{order} full 0.001", "order": order, "method": "full", "learning_rate": 1e-3,
-                        "seed": seed, "target": target, "language": language, "portion": "test",
-                        "perturbation": "none", "severity": 0, "metric": "accuracy", "main": True,
-                        "value": value / 100, "n": 100, "stderr": 0.01, "apart": False, "prompt_length": None,
-                        "budget": 1.0, "stage": "", **changed,
-                    })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def board_of(values, cost=None):
-    return leaderboard(scores(values), cost or {}, "test")
-
-
-def row_of(board, order):
-    return board[board.order == order].iloc[0]
-
-
-TWO = {
-    "none": [{"xnli": {"en": 60, "de": 50, "sw": 40}, "tatoeba": {"de": 30, "sw": 10}}] * 2,
-    "a": [
-        {"xnli": {"en": 70, "de": 60, "sw": 50}, "tatoeba": {"de": 50, "sw": 30}},
-        {"xnli": {"en": 80, "de": 70, "sw": 60}, "tatoeba": {"de": 60, "sw": 40}},
-    ],
-    "a>b": [{"xnli": {"en": 72, "de": 66, "sw": 60}, "tatoeba": {"de": 42, "sw": 38}}] * 2,
-}
-
 
 # --- figures ----------------------------------------------------------------------------------------------------------
 
@@ -283,8 +243,6 @@ def test_tuned_parameters_stand_beside_the_scores():
 
 # --- exports ----------------------------------------------------------------------------------------------------------
 
-HOSTILE = "=cmd()|<script>alert(1)</script> *bold* [link](http://x) `code` &lt; \\| a\nb"
-
 
 def hostile_board():
     return board_of({HOSTILE: [{"x": {"en": 50, "de": 40}}], "none": [{"x": {"en": 40, "de": 30}}]})
@@ -348,15 +306,6 @@ def test_headings_name_what_varies():
         assert len(cells(record, one)) == len(shown(one))
 
 
-def test_markdown_is_the_golden_file():
-    values = TWO | {"b": [None, {"xnli": {"en": 99, "de": 99, "sw": 99}, "tatoeba": {"de": 99, "sw": 99}}]}
-    cost = {f"{order} full 0.001": cost for cost, order in enumerate(values, 1)}
-    text = to_markdown(board_of(values, cost), ABOUT)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text, "utf-8")
-    assert text == GOLDEN.read_text("utf-8")
-
-
 # --- on the terminal --------------------------------------------------------------------------------------------------
 
 
@@ -390,3 +339,24 @@ def test_intervals_are_shown_from_three_roots_on():
     board = board_of({"a": [{"x": {"de": value}} for value in (50, 60, 70)]})
     half = stats.t.ppf(0.975, 2) * 10 / math.sqrt(3)
     assert f"60.0 ± {half:.1f}" in cells(board.to_dict("records")[0], board)
+
+
+# --- the planned grid -------------------------------------------------------------------------------------------------
+
+
+def test_a_planned_cell_that_nobody_has_leaves_means_empty():
+    """What happens to occur is no grid: else a language that failed for all would be forgotten."""
+    cells = [*scores(TWO)[["target", "language"]].drop_duplicates().itertuples(index=False, name=None), ("xnli", "th")]
+    grid = pd.MultiIndex.from_tuples(cells, names=["target", "language"])
+    board = leaderboard(scores(TWO), {}, "test", grid=grid)
+    assert board[["rank", "place", "score", "target_xnli", "worst_language", "borda"]].isna().all(axis=None)
+    assert (board.seeds == 0).all()
+    assert row_of(board, "a").target_tatoeba == pytest.approx(45)
+    assert set(board.rank_reason) == {"0 of 2 roots: the others may have been bad ones"}
+
+
+def test_cells_beyond_the_planned_grid_do_not_count():
+    grid = pd.MultiIndex.from_tuples([("xnli", "de"), ("xnli", "sw")], names=["target", "language"])
+    board = leaderboard(scores(TWO), {}, "test", grid=grid)
+    assert row_of(board, "a").score == pytest.approx((65 + 55) / 2)
+    assert "target_tatoeba" not in board
