@@ -13,7 +13,7 @@ from typing import Any
 from search import roots
 from search.campaign import Campaign, Listener
 from search.candidate import Candidate, run_name
-from search.scores import SCORE_KEYS, Row, mean_score, model_scores, rows_of
+from search.scores import SCORE_KEYS, UNUSED, Row, mean_score, model_scores, rows_of
 from search.stored import stored_before
 from search.study import Study
 from search.study_prices import StudyPrices
@@ -220,14 +220,13 @@ class Planner:
     def _complete(self, name: str) -> None:
         run = self.runs[name]
         for target, key in run.goals.items():
-            record = self.store.record(key) or {}
             apart = self.study.apart.get(target, ())
-            run.rows += rows_of(run.candidate, run.seed, target, record.get("scores", []), apart)
+            run.rows += rows_of(run.candidate, run.seed, target, self._scores(key), apart)
             if target in run.trained:
                 parent = self.store.record(run.trained[target]) or {}
                 run.rows += rows_of(run.candidate, run.seed, target, model_scores(parent))
         for task, key, after in run.measures:
-            measured = (self.store.record(key) or {}).get("scores", [])
+            measured = self._scores(key)
             apart = () if after else self.study.apart.get(task, ())
             run.rows += rows_of(run.candidate, run.seed, task, measured, apart, stage=after)
         score = mean_score(run.rows, self.portion)
@@ -235,6 +234,11 @@ class Planner:
             self._means[run.candidate].append(score)
         self._listener("run", {"name": name, "score": score})
         self._close(run)
+
+    def _scores(self, key: str) -> list[Mapping[str, Any]]:
+        """A stage's scores in the portions that something is made from."""
+        unused = UNUSED[self.study.settings.objective]
+        return [score for score in (self.store.record(key) or {}).get("scores", []) if score["portion"] not in unused]
 
     def _fail_run(self, name: str, reason: str) -> None:
         self.failed[name] = reason

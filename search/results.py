@@ -20,6 +20,7 @@ import pyarrow.parquet as parquet
 from search.analysis.overall import by_target, candidates, overall
 from search.analysis.selection import chosen
 from search.roots import control, fresh, own
+from search.scores import UNUSED
 from search.settings import Settings
 from trainables.config import build, read_yaml
 from trainables.errors import Mistake
@@ -236,7 +237,7 @@ def _read(path: Path) -> Results:
 
 def _scores(path: Path, settings: Settings) -> pd.DataFrame:
     """The long table without the halves of the test items that nothing is made from under this objective."""
-    unused = ["search", "report"] if settings.objective == "en-dev" else ["test"]
+    unused = list(UNUSED[settings.objective])
     if not parquet.read_metadata(path).num_rows:
         return pd.read_parquet(path)
     names = parquet.read_schema(path).names

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search.candidate import Candidate
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 CLEAN = "none"
 """The perturbation of rows without any."""
 
+UNUSED = {"en-dev": ("search", "report"), "target-dev": ("test",)}
+"""Portions of the test items that nothing is made from, by objective. They are in the store, but in no table."""
+
 SCORE_KEYS = {"language", "portion", "metric", "main", "value", "n", "stderr"}
 """What a stored score stage says of each of its scores."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One score. `value` and `stderr` are shares in [0, 1], but for counts and for what is measured of representations;
     clean rows have perturbation `none` and severity 0. Of others `perturbation` is an edit's name, or `attack:` and a
@@ -118,7 +121,11 @@ def selection_value(rows: Iterable[Row], objective: str) -> float | None:
 
 def csv_text(frame: pd.DataFrame) -> str:
     """CSV in which no cell is a formula to a spreadsheet: one that would be run as one begins with an apostrophe."""
-    return str(frame.map(_harmless).to_csv(index=False, lineterminator="\n"))
+    texts = {
+        name: frame[name].astype(object).map({cell: _harmless(cell) for cell in frame[name].unique()})
+        for name in frame.select_dtypes(["object", "category", "string"]).columns
+    }
+    return str(frame.assign(**texts).to_csv(index=False, lineterminator="\n"))
 
 
 def _harmless(cell: Any) -> Any:
@@ -132,5 +139,6 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     """The data frame of the rows."""
     import pandas as pd
 
-    frame = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
+    listed = list(rows)
+    frame = pd.DataFrame({name: [getattr(row, name) for row in listed] for name in Row.__dataclass_fields__})
     return frame.astype({"prompt_length": "Int64", "attackability": "float64", "queries": "float64"})

@@ -15,6 +15,7 @@ from search.cli import main
 from search.order import Order
 from search.planner import Planner
 from search.run_folder import RunFolder
+from search.scores import table
 from search.settings import load_settings
 from search.study import Study
 from trainables import icl
@@ -309,7 +310,7 @@ def test_the_goal_robustness(tmp_path, tiny_model, files, objective):
             outcome = bench.run(stage)
             about = {"key": outcome.key, "made": outcome.made, "seconds": 1.0, "worker": "w", "parent": outcome.parent}
             planner.report(about)
-    scores = pd.DataFrame([vars(row) for row in planner.rows])
+    scores = table(planner.rows)
     seen = "dev" if objective == "en-dev" else "search"
     rows = scores[(scores.portion == seen) & (scores.metric == "robust")]
     assert set(rows.language) == ({"en"} if objective == "en-dev" else {"de"})
