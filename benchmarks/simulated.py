@@ -147,6 +147,7 @@ def claims(noise: Luck, roots: int, studies: int, seed: int = 0, effect: float =
 
 
 JUDGED = ("difference", "precedence", "order share", "set share", "ranks", "tied ranks")
+"""What `coverage` looks at."""
 
 
 def coverage(noise: Luck, roots: int, studies: int, seed: int = 0, only: tuple[str, ...] = JUDGED) -> dict[str, float]:

@@ -199,6 +199,27 @@ def test_the_interval_of_two_orders_is_that_of_the_noncentral_t():
         assert stats.ncf.cdf(statistic, 1, 4, 5 * share / (1 - share)) == pytest.approx(p, abs=1e-6)
 
 
+def test_the_share_against_seed_noise_by_hand():
+    values = np.random.default_rng(11).normal(size=(5, 2)) + np.array([0, 3.0])
+    design = design_of(values, orders("a>b", "b>a"))
+    apart = values[:, 1] - values[:, 0]
+    noise = apart.var(ddof=1) / 2
+    between = apart.mean() ** 2 / 2 - noise / 5
+    found = components(design)
+    assert (found.between_orders, found.noise[1]) == pytest.approx((between, noise))
+    row = variance(design).table.set_index("component").loc[ORDER]
+    assert row.estimate == pytest.approx(between / (between + noise))
+    assert row.low < row.estimate < row.high
+
+
+def test_a_study_whose_orders_happen_to_be_alike_is_not_sure_that_they_are():
+    values = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    design = design_of(values, orders("a>b", "b>a"))
+    low, high = share_interval(design.values, order_contrasts(design), design)
+    assert low == 0
+    assert stats.ncf.cdf(1, 1, 4, 5 * high / (1 - high)) == pytest.approx(0.025, abs=1e-6)
+
+
 def test_noncentrality_inverts_the_distribution():
     statistic, df1, df2 = np.array([2.0, 30.0]), np.array([5.5, 12.0]), np.array([20.0, 48.0])
     found = noncentrality(statistic, df1, df2, 0.3)
