@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,15 +73,16 @@ def tau_b(first: Array, second: Array) -> Array:
         return np.asarray((one @ np.swapaxes(two, -1, -2)) / (sizes[0][..., :, None] * sizes[1][..., None, :]))
 
 
-def apart(values: Array) -> Array:
-    """Rankings × rankings: tau-b from one half of the roots to the other, mean over splits; the diagonal is the
-    ceiling's square. `values` are roots × rankings × orders, of at least two roots."""
+def apart(values: Array, statistic: Callable[[Array, Array], Array] | None = None) -> Array:
+    """Rankings × rankings: tau-b (or another `statistic` of rows) from one half of the roots to the other, mean over
+    splits; the diagonal is each one's agreement with itself. `values` are roots × rankings × orders, of two roots at
+    least."""
     weights = np.zeros((2, len(halves := splits(len(values))), len(values)))
     for place, both in enumerate(halves):
         for side, half in enumerate(both):
             weights[side, place, list(half)] = 1 / len(half)
     one, two = (np.tensordot(side, values, axes=1) for side in weights)
-    across = tau_b(one, two).mean(axis=0)
+    across = (statistic or tau_b)(one, two).mean(axis=0)
     return np.asarray((across + across.T) / 2)
 
 
@@ -149,7 +150,7 @@ def _rows(kind: str, names: Sequence[str], values: Array) -> list[dict[str, Any]
         estimate, itself = _mean(across[one, two]), np.diagonal(across)
         with np.errstate(invalid="ignore"):
             ceiling = _mean(np.sqrt(np.maximum(itself[one], 0) * np.maximum(itself[two], 0)))
-        half = math.nan if without is None else _jackknife(np.array([_mean(each[one, two]) for each in without]))
+        half = math.nan if without is None else jackknife(np.array([_mean(each[one, two]) for each in without]))
         rows.append({
             "first": first, "second": second, "n": orders, "roots": roots, "estimate": estimate,
             "low": estimate - half, "high": estimate + half, "same": _mean(same[one, two]), "ceiling": ceiling,
@@ -165,7 +166,7 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _jackknife(without: Array) -> float:
+def jackknife(without: Array) -> float:
     """Half a 95 % interval from the estimates that leave out one root each."""
     roots = len(without)
     spread = ((without - without.mean()) ** 2).sum() * (roots - 1) / roots
@@ -186,19 +187,17 @@ def _sentence(table: pd.DataFrame) -> str:
     method = table.method.iloc[0]
     own = table[table.method == method]
     told = []
-    wanted = (
-        ("language", (MEAN, MEAN), "between languages"), ("language", None, "of English with each other language"),
-        ("target", (MEAN, MEAN), "between targets"), ("portion", None, "of dev with test"),
-    )  # fmt: skip
-    for kind, pair, what in wanted:
+    for kind, what in (
+        ("language", "between languages"),
+        ("target", "between targets"),
+        ("portion", "of dev with test"),
+    ):
         part = own[own.kind == kind]
-        if pair is None:
-            part = part[part["first"].isin(ENGLISH) & (part.second == MEAN)] if kind == "language" else part
-        else:
-            mean = part[(part["first"] == MEAN) & (part.second == MEAN)]
-            part = mean if len(mean) else part[len(part) != 1 :]
-        if len(part) and pd.notna(part.estimate.iloc[0]):
-            told.append(f"{what} {_said(part.iloc[0])}")
+        overall = part[(part["first"] == MEAN) | (len(part) == 1)]
+        told += [f"{what} {_said(row)}" for _, row in overall[overall.estimate.notna()].iterrows()]
+        if kind == "language":
+            english = part[part["first"].isin(ENGLISH) & (part.second == MEAN) & part.estimate.notna()]
+            told += [f"of English with each other language {_said(row)}" for _, row in english.iterrows()]
     if not told:
         return "Too little to say: rankings of two halves of the roots need two roots."
     head = f"Rankings of {number(int(own.n.iloc[0]), 'order')} from one half of the roots to the other, tau"
@@ -206,5 +205,5 @@ def _sentence(table: pd.DataFrame) -> str:
 
 
 def _said(row: Any) -> str:
-    interval = f", 95 % {row.low:.2f} to {row.high:.2f}" if pd.notna(row.low) else ""
-    return f"{row.estimate:.2f} (a ranking with itself {row.ceiling:.2f}{interval})"
+    interval = f"95 % {row.low:.2f} to {row.high:.2f}; " if pd.notna(row.low) else ""
+    return f"{row.estimate:.2f} ({interval}a ranking with itself {row.ceiling:.2f})"

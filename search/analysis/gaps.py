@@ -29,7 +29,7 @@ def gaps(results: Results) -> Finding | None:
     (the gap less the empty order's, paired by root) with change_low, change_high, change_p, change_p_holm (over the
     languages of a candidate), reason.
     """
-    cells = _gap_cells(Designs(results).clean)
+    cells = gap_cells(Designs(results).clean)
     if cells.empty:
         return None
     found, about = item_variances(results), arms(results)
@@ -52,7 +52,7 @@ def gaps(results: Results) -> Finding | None:
     return Finding("gaps", title, table, _gap_sentence(table, results), notes=tuple(notes))
 
 
-def _gap_cells(cells: pd.DataFrame) -> pd.DataFrame:
+def gap_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """English less each other language, of the targets that have English: (target, language) × (candidate, seed)."""
     parts = []
     for target, own in cells.groupby(level="target", sort=False):

@@ -34,7 +34,7 @@ def pareto(scores: pd.DataFrame, board: pd.DataFrame, prices: Mapping[str, float
     values = found[names].to_numpy(dtype=float) * [-1.0 if name == "cost" else 1.0 for name in names]
     whole, apart = ~np.isnan(values).any(axis=1), found.method.isin(FEW_SHOT).to_numpy()
     # One at a time: all pairs at once would take gigabytes in a large space.
-    better = [whole & whole[place] & _dominates(values, values[place]) & (apart == apart[place])
+    better = [whole & whole[place] & dominates(values, values[place]) & (apart == apart[place])
               for place in range(len(values))]  # fmt: skip
     found["front"] = whole & np.array([not mask.any() for mask in better], dtype=bool)
     by_score = found.score.to_numpy(dtype=float)
@@ -45,7 +45,7 @@ def pareto(scores: pd.DataFrame, board: pd.DataFrame, prices: Mapping[str, float
     return found.sort_values(["front", "score"], ascending=False, kind="stable")[columns].reset_index(drop=True)
 
 
-def _dominates(values: NDArray[np.float64], one: NDArray[np.float64]) -> NDArray[np.bool_]:
+def dominates(values: NDArray[np.float64], one: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows are at least as good as this one everywhere and better somewhere."""
     return np.asarray((values >= one).all(axis=1) & (values > one).any(axis=1))
 

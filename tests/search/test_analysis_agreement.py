@@ -9,7 +9,7 @@ import pytest
 from made_runs import made_run
 from scipy import stats
 
-from search.analysis.agreement import _jackknife, agreement, apart, splits, tau_b
+from search.analysis.agreement import agreement, apart, jackknife, splits, tau_b
 from search.results import load
 
 PAIRS = np.triu_indices(4, 1)
@@ -54,11 +54,11 @@ def test_shared_luck_alone_makes_no_agreement():
 
 
 @pytest.mark.parametrize("roots", [3, 5])
-def test_the_jackknife_covers(roots):
+def test_thejackknife_covers(roots):
     found, half = [], []
     for x in studies(150, 1.0, roots=roots):
         found.append(apart(x)[PAIRS].mean())
-        half.append(_jackknife(np.array([apart(np.delete(x, root, axis=0))[PAIRS].mean() for root in range(roots)])))
+        half.append(jackknife(np.array([apart(np.delete(x, root, axis=0))[PAIRS].mean() for root in range(roots)])))
     covered = np.mean(np.abs(np.array(found) - np.mean(found)) <= half)
     assert 0.90 <= covered <= 1.0
     assert np.median(half) < 0.6
@@ -97,5 +97,11 @@ def test_with_few_roots_or_orders_less_is_said(tmp_path):
     assert one.table.estimate.isna().all()
     assert one.table.same.notna().all()
     assert one.sentence.startswith("Too little to say")
+    targets = {"mini-xnli": ["en", "de"]}
+    pair = agreement(load([made_run(tmp_path / "pair", roots=3, max_length=1, targets=targets)]))
+    assert pair.table[["kind", "first", "second"]].to_numpy().tolist() == [
+        ["language", "de", "en"], ["portion", "dev", "test"],
+    ]  # fmt: skip
+    assert "between languages" in pair.sentence
     assert agreement(load([made_run(tmp_path / "few", orders=["none", "mini-nli"])])) is None
     assert math.isnan(one.table.ceiling.iloc[0])
