@@ -203,7 +203,9 @@ def compared(settings: Settings, scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of the candidates that a leaderboard compares: of each order and method the best at what is tuned."""
     if not settings.tuned or not len(scores):
         return scores
-    return scores[scores.candidate.isin(chosen(scores, settings.tuned, selected_on(settings)))]
+    runs = [part for _, part in scores.groupby("run", sort=False)] if "run" in scores else [scores]
+    names = [name for part in runs for name in chosen(part, settings.tuned, selected_on(settings))]
+    return scores[scores.candidate.isin(names)]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@
 | `borda` | the share of the others that a candidate beats, in percent, mean over cells (target, language), ties half |
 | `borda_rank` | by `borda`; ties share one |
 
-Ranks by significance come of the intervals of all pairs at once (`analysis.pairwise`). The Borda count is MTEB's (Chung
-et al. 2025, arXiv 2502.13595, after Colombo et al. 2022, arXiv 2202.03799), divided by the number of the others; every
-cell votes alike, so a target in more languages has more votes than it has weight in the score.
+Ranks by significance come of the intervals of all pairs at once (`analysis.pairwise`). The Borda count is MMTEB's
+(Enevoldsen et al. 2025, arXiv 2502.13595, after Colombo et al. 2022, arXiv 2202.03799), divided by the number of the
+others; every cell votes alike, so a target in more languages has more votes than it has weight in the score.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def sheet(board: pd.DataFrame, about: Mapping[str, Any]) -> Sheet:
     """The sheet of a board and of what it says of itself: title, notes, answer, finals, and the `columns` that are
     shown beside the overall ones, each with its heading."""
     columns, records = list(_columns(board, about.get("columns") or {})), board.to_dict("records")
-    best = [_best(board, column) for column in columns]
+    together = ["few_shot", *(["method"] if about.get("by") == "method" else [])]
+    best = [_best(board, column, together) for column in columns]
     rows = [
         [Cell(plain(column.text(record)), place in marked) for column, marked in zip(columns, best, strict=True)]
         for place, record in enumerate(records)
@@ -113,14 +114,14 @@ def _columns(board: pd.DataFrame, labels: Mapping[str, str]) -> Iterator[Column]
     yield Column("stages", lambda record: _figure(record["stage_cost"], 0))
 
 
-def _best(board: pd.DataFrame, column: Column) -> set[int]:
-    """Places of the rows that are best in a column at the digits that are shown: among those ranked together, of which
-    there must be two."""
+def _best(board: pd.DataFrame, column: Column, together: list[str]) -> set[int]:
+    """Places of the rows that are best in a column at the digits that are shown: among those ranked together (alike in
+    some columns), of which there must be two."""
     found: set[int] = set()
     if not column.better or column.figure not in board:
         return found
     values = (board[column.figure].astype(float) * column.better).round(1).where(board["rank"].notna())
-    for _, part in values.groupby(board.few_shot):
+    for _, part in values.groupby([board[name] for name in together]):
         if len(part.dropna()) > 1:
             found |= set(part.index[part == part.max()])
     return found

@@ -82,6 +82,8 @@ def _under(cut: Cut, perturbations: Collection[str], methods: Collection[str] | 
     """The robust figures in percent under some edits or attacks; candidates stand as in the table."""
     rows = cut.rows(cut.methods if methods is None else methods)
     cells = cells_under(rows, cut.results.portion, perturbations, cut.edits) * 100
+    if cells.empty:
+        return cells
     names = [name for name in rows.candidate.unique() if name in cells.columns.unique("candidate")]
     return cells[cells.index.isin(cut.grid)].reindex(columns=names, level="candidate")
 
