@@ -44,7 +44,8 @@ def _columns(board: pd.DataFrame, results: Results, names: Names) -> Iterator[Co
     yield from (Column(key, heading, better, part, digits) for key, heading, better, part, digits in (
         ("robust_drop", "fall under edits", "low", "robustness", 1),
         ("robust_attackable_score", "robust where changed", "high", "robustness", 1),
-        ("attackability", "attackable %", "", "robustness", 1), ("stress_score", "under stress", "high", "robustness", 1),
+        ("attackability", "attackable %", "", "robustness", 1),
+        ("stress_score", "under stress", "high", "robustness", 1),
     ) if key in known)  # fmt: skip
     for key in board.columns:
         if key.startswith(ATTACKED):

@@ -41,8 +41,9 @@ def _front(results: Results, summary: Summary, cells: pd.DataFrame) -> str:
     tasks, model = results.manifest["tasks"], str(results.manifest["model"]["name"])
     scores = [
         EvalResult(
-            task_type=TASKS.get(str(tasks.get(target, {}).get("kind")), "text-classification"), dataset_type=str(target),
-            dataset_name=str(target), metric_type=_metric(results, str(target)), metric_name="mean over languages",
+            task_type=TASKS.get(str(tasks.get(target, {}).get("kind")), "text-classification"),
+            dataset_type=str(target), dataset_name=str(target), metric_type=_metric(results, str(target)),
+            metric_name="mean over languages",
             metric_value=round(float(values.mean().mean()), 2),
         )
         for target, values in cells.groupby(level="target", sort=False)
@@ -76,7 +77,8 @@ def _body(results: Results, summary: Summary, cells: pd.DataFrame, exported: str
         "base model": f"{manifest['model']['name']} (fingerprint {manifest['model']['fingerprint'][:16]})",
         "order": name_of(summary), "settings": about["recommended"]["settings"],
         "training": f"{_budget(results)} a stage, batches of {results.settings.train.batch_size}",
-        "targets": ", ".join(results.settings.targets), "roots": str(results.seeds), **({"weights": exported} if exported else {}),
+        "targets": ", ".join(results.settings.targets), "roots": str(results.seeds),
+        **({"weights": exported} if exported else {}),
     })  # fmt: skip
     yield "## Scores\n"
     yield f"{_trained_in(results)} In percent, ± half a 95 % t interval over roots.\n"
@@ -86,8 +88,8 @@ def _body(results: Results, summary: Summary, cells: pd.DataFrame, exported: str
     yield from _data(results)
     yield "## Intended use and limits\n"
     yield (
-        "For research on cross-lingual transfer: to compare with, to repeat, to build on. Languages, tasks and texts other "
-        "than those scored here are untested; so is any use in which a wrong answer does harm.\n"
+        "For research on cross-lingual transfer: to compare with, to repeat, to build on. Languages, tasks and texts "
+        "other than those scored here are untested; so is any use in which a wrong answer does harm.\n"
     )
     limits = [*head.caveats] or [ONE_CHECKPOINT.format(model=manifest["model"]["name"])]
     yield from (f"- {_text(one)}" for one in limits)
@@ -139,7 +141,8 @@ def _figure(roots: pd.Series) -> str:
 def _data(results: Results) -> Iterator[str]:
     manifest = results.manifest
     yield "| task | kind | role | licence | fingerprint |\n|---|---|---|---|---|"
-    roles = dict.fromkeys(results.settings.intermediate, "intermediate") | dict.fromkeys(results.settings.targets, "target")
+    roles = dict.fromkeys(results.settings.intermediate, "intermediate")
+    roles |= dict.fromkeys(results.settings.targets, "target")
     for name, task in manifest["tasks"].items():
         marks = [mark[:16] for key, mark in manifest["data"].items() if key.split(" ", 1)[-1] == name]
         licence = task.get("licence") or "not stated"

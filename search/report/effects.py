@@ -20,12 +20,12 @@ MOST_ROWS = 40
 """Effects of one picture: the largest of more."""
 
 BEFORE = (
-    "A cell: the points that orders gain where the task of the row comes anywhere before that of the column, against the "
-    "other way round. ● shown after Holm's correction."
+    "A cell: the points that orders gain where the task of the row comes anywhere before that of the column, against "
+    "the other way round. ● shown after Holm's correction."
 )
 AT = (
-    "A cell: the mean of the orders that have the task there, less the mean of the orders of the same set. ● shown after "
-    "Holm's correction."
+    "A cell: the mean of the orders that have the task there, less the mean of the orders of the same set. ● shown "
+    "after Holm's correction."
 )
 INTERVALS = "Estimates with 95 % intervals; filled where shown after correction for their number."
 
@@ -78,10 +78,19 @@ def precedence(found: Finding, names: Names) -> tuple[Picture, ...]:
         data = {"rows": labels, "columns": labels, "values": _lists(values[np.ix_(by, by)]),
                 "marks": marks[np.ix_(by, by)].tolist(), "row_title": "trained before",
                 "column_title": "trained after", "unit": "points"}  # fmt: skip
-        said = largest(table, lambda row: f"{names.task(row.first)} before {names.task(row.second)}")
+        said = largest(_gaining(table), lambda row: f"{names.task(row.first)} before {names.task(row.second)}")
         pictures.append(Picture(part.stem("precedence"), found.title, "matrix", said, data, part.told(names),
                                 BEFORE, part.choice))  # fmt: skip
     return tuple(pictures)
+
+
+def _gaining(table: pd.DataFrame) -> pd.DataFrame:
+    """Each pair the way round that gains."""
+    ends = {"first": "second", "second": "first", "estimate": "estimate", "low": "high", "high": "low"}
+    turned = table.rename(columns={name: ends[name] for name in ends if name in table})
+    numbers = [name for name in ("estimate", "low", "high") if name in turned]
+    turned[numbers] = -turned[numbers]
+    return table.where(table.estimate >= 0, turned[table.columns])
 
 
 def positions(found: Finding, names: Names) -> tuple[Picture, ...]:
@@ -128,8 +137,9 @@ def forest(found: Finding, names: Names, column: str) -> tuple[Picture, ...]:
         ]  # fmt: skip
         caption = INTERVALS if len(kept) == len(table) else f"{INTERVALS} The {len(kept)} largest of {len(table)}."
         said = largest(table, lambda row: called(str(getattr(row, column))))
-        pictures.append(Picture(part.stem(found.name.replace("_", "-")), found.title, "forest", said,
-                                {"rows": rows, "unit": found.unit}, part.told(names), caption, part.choice))  # fmt: skip
+        stem, data = part.stem(found.name.replace("_", "-")), {"rows": rows, "unit": found.unit}
+        told = part.told(names)
+        pictures.append(Picture(stem, found.title, "forest", said, data, told, caption, part.choice))
     return tuple(pictures)
 
 

@@ -65,11 +65,12 @@ def _heat(data: Data) -> Figure:
     rows, columns, gap = labels(data["rows"]), labels(data["full"]), data["scale"] == "gap"
     unit = label(data["unit"])
     cell = max(3.0, min(22.0, 880 / len(rows)))
+    high = cell * len(rows)
     ends = [i for i in range(1, len(columns)) if data["groups"][i] != data["groups"][i - 1]]
     starts = [0, *ends]
     notes = [
-        {"x": start - 0.35, "y": 1, "xref": "x", "yref": "paper", "yanchor": "bottom", "xanchor": "left", "textangle": -38,
-         "text": label(data["groups"][start]), "yshift": 2}
+        {"x": start - 0.35, "y": 1, "xref": "x", "yref": "paper", "yanchor": "bottom", "xanchor": "left",
+         "textangle": -38, "text": label(data["groups"][start]), "yshift": 2}
         for start in starts
     ]  # fmt: skip
     lines = [
@@ -83,13 +84,12 @@ def _heat(data: Data) -> Figure:
         "hovertemplate": f"%{{y}}<br>%{{x}}: <b>%{{z:.1f}}</b> {unit}<extra></extra>",
     }  # fmt: skip
     return {"data": [trace], "layout": {
-        "height": round(cell * len(rows) + 230), "annotations": notes, "shapes": lines, "dragmode": "zoom",
+        "height": round(high + 230), "annotations": notes, "shapes": lines, "dragmode": "zoom",
         "margin": {"l": 8, "r": 8, "t": 96, "b": 8},
         "xaxis": {"type": "category", "tickangle": -50, "showgrid": False, "side": "bottom", "fixedrange": True},
         "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False, "nticks": min(len(rows), 60)},
         "coloraxis": {"colorscale": "loss" if gap else "sequential",
-                      "colorbar": {"title": {"text": unit}, "len": min(1.0, 260 / (cell * len(rows))) if cell * len(rows) > 260 else 1,
-                                   "y": 1, "yanchor": "top"}},
+                      "colorbar": {"title": {"text": unit}, "len": min(1.0, 260 / high), "y": 1, "yanchor": "top"}},
         "meta": {"min_width": _wide(rows) + 22 * len(columns) + 110},
     }}  # fmt: skip
 
@@ -99,7 +99,7 @@ def _matrix(data: Data) -> Figure:
     values = data["values"]
     most = max([abs(v) for row in values for v in row if v is not None], default=1.0) or 1.0
     texts = [
-        ["" if v is None else f"{v:+.2f}{' ●' if mark else ''}" for v, mark in zip(own, marks, strict=True)]
+        [_signed(v) + (" ●" if mark else "") for v, mark in zip(own, marks, strict=True)]
         for own, marks in zip(values, data["marks"], strict=True)
     ]
     trace = {
@@ -112,9 +112,14 @@ def _matrix(data: Data) -> Figure:
                                                       "colorbar": {"title": {"text": label(data["unit"])}}},
         "xaxis": {"type": "category", "title": {"text": label(data["column_title"])}, "showgrid": False, "side": "top",
                   "zeroline": False},
-        "yaxis": {"type": "category", "title": {"text": label(data["row_title"])}, "showgrid": False, "autorange": "reversed"},
+        "yaxis": {"type": "category", "title": {"text": label(data["row_title"])}, "showgrid": False,
+                  "autorange": "reversed"},
         "meta": {"min_width": _wide(rows) + 64 * len(columns) + 110},
     }}  # fmt: skip
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _forest(data: Data) -> Figure:
@@ -194,8 +199,8 @@ def _lines(data: Data) -> Figure:
     elif data.get("whole"):
         x |= {"tickvals": sorted({v for one in data["series"] for v in one["x"]})}
     return {"data": traces, "layout": {
-        "height": 430, "xaxis": x, "yaxis": {"title": {"text": label(data["y"])}, "zeroline": False}, "hovermode": "x unified",
-        "showlegend": True, "hoverlabel": {"namelength": -1}, "meta": {"min_width": 480},
+        "height": 430, "xaxis": x, "yaxis": {"title": {"text": label(data["y"])}, "zeroline": False},
+        "hovermode": "x unified", "showlegend": True, "hoverlabel": {"namelength": -1}, "meta": {"min_width": 480},
     }}  # fmt: skip
 
 
@@ -210,7 +215,7 @@ def _landscape(data: Data) -> Figure:
         "textposition": ["top center" if by.index(i) % 2 == 0 else "bottom center" for i in range(len(points))],
         "cliponaxis": False,
         "marker": {"size": [14 if i in written else 10 for i in range(len(points))],
-                   "color": [one["value"] for one in points], "coloraxis": "coloraxis",
+                   "color": [one["value"] for one in points], "coloraxis": "coloraxis", "opacity": 1,
                    "line": {"width": 1, "color": GROUND}},
         "hovertemplate": "<b>%{customdata}</b><br>%{marker.color:.1f}<extra></extra>",
     }  # fmt: skip
@@ -253,7 +258,8 @@ def _bars(data: Data) -> Figure:
         "hovertemplate": "%{y}: <b>%{x:,.1f}</b><extra></extra>",
     }  # fmt: skip
     return {"data": [trace], "layout": {
-        "height": 90 + 34 * len(names), "bargap": 0.35, "xaxis": {"title": {"text": label(data["x"])}, "rangemode": "tozero"},
+        "height": 90 + 34 * len(names), "bargap": 0.35,
+        "xaxis": {"title": {"text": label(data["x"])}, "rangemode": "tozero"},
         "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False},
         "margin": {"l": 8, "r": 56, "t": 8, "b": 8}, "meta": {"min_width": 420},
     }}  # fmt: skip

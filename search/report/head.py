@@ -77,7 +77,8 @@ def head(
 def _caveats(findings: tuple[Finding, ...], primary: Finding | None, model: str) -> list[str]:
     """What any conclusion is limited to, and what is to be known of the primary one."""
     limits = next((one.notes for one in findings if one.name == "estimand" and one.notes), ())
-    return [*(limits or (ONE_CHECKPOINT.format(model=model),)), *(f"Of the primary result: {note}." for note in (primary.notes if primary else ()))]
+    notes = primary.notes if primary else ()
+    return [*(limits or (ONE_CHECKPOINT.format(model=model),)), *(f"Of the primary result: {note}." for note in notes)]
 
 
 def _capital(text: str) -> str:

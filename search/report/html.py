@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from search.report.figures import draw
 from search.report.names import groups_of
 from search.report.parts import Column, Summary, columns
 from search.report.theme import LINES, themes
+from trainables.errors import Mistake
 
 ROWS = 1000
 """Rows of a table that the page holds; the files have all."""
@@ -86,9 +88,9 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
     tops = {column.key: best(summary.board, column) for column in summary.columns}
     span = _span(board)
     return [
-        {"order": str(row["order"]), "method": str(row["method"]), "recommended": row["candidate"] == summary.head.recommended,
-         "candidate": row["candidate"] or "", "cells": [_cell(row, column, i in tops[column.key], span, summary)
-                                                        for column in summary.columns]}
+        {"order": str(row["order"]), "method": str(row["method"]),
+         "recommended": row["candidate"] == summary.head.recommended,
+         "cells": [_cell(row, column, i in tops[column.key], span, summary) for column in summary.columns]}
         for i, row in board.iterrows()
     ]  # fmt: skip
 
@@ -149,14 +151,15 @@ def _page(name: str) -> str:
 
 @cache
 def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
+    spec = find_spec("plotly")  # the file alone is wanted: importing plotly takes longer than all of the rest
+    if spec is None or spec.origin is None:
+        raise Mistake("plotly is not installed", right="pip install plotly, of which the report needs the script")
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text("utf-8")
 
 
 @cache
 def _packed() -> str:
-    return base64.b64encode(gzip.compress(_plotly().encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_plotly().encode(), 6, mtime=0)).decode()
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -31,7 +31,8 @@ STEPS = 300
 
 CAPTION = (
     "Squared distance: 4 for each pair of tasks trained in opposite order, 1 for each pair that only one of two orders "
-    "puts in an order, 1 for each task that only one has. On the map orders are as far apart as two dimensions allow; directions mean nothing."
+    "puts in an order, 1 for each task that only one has. On the map orders are as far apart as two dimensions allow; "
+    "directions mean nothing."
 )
 
 
@@ -58,8 +59,8 @@ def section(scores: pd.Series, names: Names) -> Section:
         "value": "score, %",
     }  # fmt: skip
     said = (
-        f"{len(orders)} orders. Those that are nearest to one another differ by {near[0]:.1f} points in the mean, any two "
-        f"by {near[1]:.1f}. Stress of the map: {stress:.2f}."
+        f"{len(orders)} orders. Those that are nearest to one another differ by {near[0]:.1f} points in the mean, any "
+        f"two by {near[1]:.1f}. Stress of the map: {stress:.2f}."
     )
     table = pd.DataFrame(data["points"]).rename(columns={"label": "order", "value": "score"})[
         ["order", "score", "x", "y"]
@@ -113,7 +114,7 @@ def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     squares = (rows**2).sum(axis=1)
     far = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
     np.fill_diagonal(far, 0.0)
-    return np.sqrt(np.maximum(far, 0.0))
+    return np.asarray(np.sqrt(np.maximum(far, 0.0)))
 
 
 def _neighbours(far: NDArray[np.float64], scores: NDArray[np.float64]) -> tuple[float, float]:

@@ -46,11 +46,9 @@ def _heat(
     labels, codes = [names.candidate(str(one)) for one in values.index], list(map(str, values.columns))
     stacked = values.stack()
     low, high = stacked.idxmin(), stacked.idxmax()
-    said = (
-        f"{len(values)} orders × {len(codes)} languages, from {stacked.min():.1f} ({labels[values.index.get_loc(low[0])]}"
-        f" in {called(str(low[1]))}) to {stacked.max():.1f} ({labels[values.index.get_loc(high[0])]} in "
-        f"{called(str(high[1]))}) {'percent' if unit == '%' else unit}."
-    )
+    ends = [f"{stacked[at]:.1f} ({names.candidate(str(at[0]))} in {called(str(at[1]))})" for at in (low, high)]
+    words = "percent" if unit == "%" else unit
+    said = f"{len(values)} orders × {len(codes)} languages, from {ends[0]} to {ends[1]} {words}."
     table = values.round(2).rename_axis("candidate").reset_index()
     table.insert(0, "order", labels)
     data = {

@@ -26,7 +26,8 @@ def _lines(summary: Summary) -> Iterator[str]:
     head, about = summary.head, summary.about
     yield f"# {escaped(head.title)}\n"
     yield from (f"> **{escaped(stamp)}**\n" for stamp in head.stamps)
-    yield f"{head.date} · {about['candidates']} candidates × {about['seeds']} roots · model {escaped(about['model']['name'])}\n"
+    model = escaped(about["model"]["name"])
+    yield f"{head.date} · {about['candidates']} candidates × {about['seeds']} roots · model {model}\n"
     if head.recommended:
         yield f"**Recommended order:** {escaped(head.recommended)} ({escaped(head.why)}). {escaped(about['alike'])}\n"
         yield from _table(["", "", ""], ([key.name, f"**{key.figure}**", key.beside] for key in head.keys), raw={1})
@@ -124,7 +125,8 @@ def _how(summary: Summary) -> Iterator[str]:
         yield f"Run {escaped(run['name'])}, {escaped(run['started'])}, commit {escaped(run['commit'] or 'unknown')}:\n"
         yield f"    {' '.join(str(run['command']).split())}\n"
     versions = ", ".join(f"{name} {version}" for name, version in summary.about["versions"].items())
-    yield f"{escaped(versions)}; model {escaped(summary.about['model']['name'])} {summary.about['model']['fingerprint'][:16]}\n"
+    model = summary.about["model"]
+    yield f"{escaped(versions)}; model {escaped(model['name'])} {model['fingerprint'][:16]}\n"
     lacking = [section for section in summary.sections if section.missing and not section.groups]
     if lacking:
         yield "What this study does not show:\n"

@@ -26,8 +26,9 @@ def section(results: Results, scores: Mapping[str, float], names: Names) -> Sect
     groups.append(Group("Cost", tuple(_bars(results, cost))))
     saved = 1 - cost["distinct"] / cost["naive"] if cost["naive"] else 0.0
     lead = (
-        f"{cost['naive']:,} stages if every candidate were run alone; {cost['distinct']:,} distinct ones ({saved:.0%} less), "
-        f"of which {cost['executed']:,} were run and {cost['reused']:,} taken from the store; {cost['seconds']:,.0f} s in all."
+        f"{cost['naive']:,} stages if every candidate were run alone; {cost['distinct']:,} distinct ones ({saved:.0%} "
+        f"less), of which {cost['executed']:,} were run and {cost['reused']:,} taken from the store; "
+        f"{cost['seconds']:,.0f} s in all."
     )
     return Section("stages", "Stages and cost", lead, tuple(groups))
 

@@ -108,7 +108,8 @@ def _recommendation(results: Results, choice: Choice | None) -> dict[str, Any]:
     about = candidates(results.scores).loc[choice.candidate]
     length = "" if pd.isna(about.prompt_length) else f", prompt length {int(about.prompt_length)}"
     settings = f"method {about.method}, learning rate {about.learning_rate:g}{length}"
-    return {"recommended": {"order": str(about.order), "settings": settings, "method": str(about.method)}, "alike": alike(choice.row)}
+    chosen = {"order": str(about.order), "settings": settings, "method": str(about.method)}
+    return {"recommended": chosen, "alike": alike(choice.row)}
 
 
 def _about(results: Results, names: Names, board: pd.DataFrame) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-SANS = '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif'
+SANS = (
+    '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, '
+    "sans-serif"
+)
 """The page's sans-serif faces; what a machine has of them."""
 
 LINES = {

@@ -39,12 +39,13 @@ def _scatter(table: pd.DataFrame, names: Names, x: str, y: str) -> Picture | Non
          "front": bool(row["front"])}
         for _, row in kept.iterrows()
     ]  # fmt: skip
-    front = [one["label"] for one in points if one["front"]]
+    front = [str(one["label"]) for one in points if one["front"]]
     (x_name, x_unit), (y_name, y_unit) = AXES[x], AXES[y]
     said = f"{len(front)} of {len(points)} candidates are on the front: {several(front)}."
     caption = "A front of noisy figures is itself noisy, and favours whom luck favoured."
     data = {"points": points, "x": x_name, "x_unit": x_unit, "y": y_name, "y_unit": y_unit}
     shown = kept.assign(candidate=[names.candidate(str(one)) for one in kept.candidate])
     columns = ["candidate", *(key for key in AXES if key in kept), "front"]
-    return Picture(f"pareto-{x}-{y}".replace("_", "-"), f"{y_name.capitalize()} against {x_name}", "scatter", said, data,
-                   shown[columns].round(2), caption, choice=f"{y_name.capitalize()} × {x_name}")  # fmt: skip
+    stem, title = f"pareto-{x}-{y}".replace("_", "-"), f"{y_name.capitalize()} against {x_name}"
+    choice = f"{y_name.capitalize()} × {x_name}"
+    return Picture(stem, title, "scatter", said, data, shown[columns].round(2), caption, choice)
