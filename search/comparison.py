@@ -192,8 +192,8 @@ def sheet_of(found: Comparison, top: int | None = None) -> Sheet:
         *(f"Δ {target}" for target in targets),
     ]  # fmt: skip
     notes = [f"first: {found.names[0]}; second: {found.names[1]}", *found.notes, *_agreed(found), *_told(found)]
-    words = frozenset(i for i, name in enumerate(headings) if name in ("order", "method"))
-    return Sheet("Two runs compared", headings, words, rows, [plain(note) for note in notes], [])
+    left = frozenset(i for i, name in enumerate(headings) if name in ("order", "method"))
+    return Sheet("Two runs compared", headings, left, rows, [plain(note) for note in notes], [])
 
 
 def to_json(found: Comparison, top: int | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -12,6 +12,11 @@ from trainables.languages import family, script
 
 SCRIPT, PERTURBATION = "script_", "perturbation_"
 """What the columns of scripts and of perturbations begin with."""
+
+LANGUAGES_BY: dict[str, tuple[str, Callable[[str], str]]] = {
+    "language": (LANGUAGE, str), "family": (FAMILY, family), "script": (SCRIPT, script),
+}  # fmt: skip
+"""What the columns of groups of languages begin with, and the group of a language's code."""
 
 
 def columns_by(
@@ -24,7 +29,7 @@ def columns_by(
     """
     codes = cells.index.get_level_values("language")
     if by in ("language", "family", "script"):
-        of, begin = {"language": (str, LANGUAGE), "family": (family, FAMILY), "script": (script, SCRIPT)}[by]
+        begin, of = LANGUAGES_BY[by]
         found = {name: part_mean(cells, own) for name, own in grouped(codes, of).items()}
     elif by == "perturbation":
         begin, found = PERTURBATION, {name: mean_by(own, "target").mean(skipna=False) for name, own in under.items()}

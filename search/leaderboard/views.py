@@ -35,7 +35,7 @@ def view(results: Results, asked: View = WHOLE) -> Viewed:
     blocks = [[method] for method in cut.methods] if asked.by == "method" else [cut.methods]
     boards = [found for found in (_board(cut, methods) for methods in blocks) if len(found)]
     board = pd.concat(boards, ignore_index=True) if boards else pd.DataFrame()
-    labels = {}
+    labels: dict[str, str] = {}
     if len(board):
         under = {name: _under(cut, [name]) for name in cut.grouped}
         found = {name: over_whole_roots(cells) for name, cells in under.items() if len(cells)}

@@ -164,3 +164,28 @@ def test_compare_prints_every_format(folder, said, tmp_path):
     rows = list(csv.DictReader(io.StringIO(said("compare", folder, other, "--format", "csv", "--top", "2"))))
     assert len(rows) == 2 * 4
     assert said("compare", folder, other, "--format", "md").startswith("# Two runs compared")
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words, told", [
+    (["leaderboard", "RUN", "--language", "dee"], "did you mean 'de'?"),
+    (["leaderboard", "RUN", "--languages", "de"], "did you mean '--language'?"),
+    (["leaderboard", "RUN", "--by", "langage"], "did you mean 'language'?"),
+    (["leaderboard", "RUN", "--language", "de,"], "names separated by commas"),
+    (["leaderboard", "RUN", "--format", "parquet"], "--out FILE as well"),
+    (["leaderboard", "RUN", "--out", "board.xls"], "'.xls' names no format"),
+    (["leaderboard", "RUN", "--top", "0"], "a whole number of 1 or more"),
+    (["leaderboard", "nowhere"], "the run cannot be read"),
+    (["compare", "RUN", "nowhere"], "the run cannot be read"),
+    (["compare", "RUN"], "required"),
+])  # fmt: skip
+def test_a_mistake_is_told(folder, capsys, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(folder) if word == "RUN" else word for word in words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "mistake" in printed.err
+    assert told in " ".join(printed.err.split())
+    assert not list(tmp_path.iterdir())
