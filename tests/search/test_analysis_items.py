@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +14,19 @@ from made_runs import made_run
 from search.analysis.items import both_intervals, item_variances, items, main_variance, sample_variance
 from search.analysis.predictions import items_of
 from search.results import load
+from trainables.evaluate import in_search_half
 
 TARGETS = {"mini-xnli": ["en", "de", "sw"], "mini-tatoeba": ["de", "sw"]}
 ORDERS = ["none", "mini-nli", "mini-tags", "mini-nli>mini-tags"]
 
 
-def planted(folder: Path, edit=None, **options) -> Path:
-    """A run whose scores are the means of its predictions; `edit` changes a target's predictions first."""
-    made_run(folder, orders=ORDERS, targets=TARGETS, items=60, **options)
+def planted(folder: Path, **options) -> Path:
+    """A run whose scores are the means of its predictions."""
+    made_run(folder, **{"orders": ORDERS, "targets": TARGETS, "items": 60, "roots": 4, **options})
     scores = pd.read_parquet(folder / "scores.parquet")
     for target in TARGETS:
         path = folder / "predictions" / f"{target}.parquet"
-        rows = pd.read_parquet(path)
-        rows = edit(rows) if edit else rows
-        rows.to_parquet(path)
-        means = rows.groupby(["candidate", "seed", "language"]).score.mean()
+        means = pd.read_parquet(path).groupby(["candidate", "seed", "language"]).score.mean()
         own = (scores.target == target) & (scores.portion == "test") & (scores.perturbation == "none")
         keys = pd.MultiIndex.from_frame(scores.loc[own, ["candidate", "seed", "language"]])
         scores.loc[own, "value"] = means.reindex(keys).to_numpy()
@@ -38,6 +37,12 @@ def planted(folder: Path, edit=None, **options) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return planted(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """The same run, to be changed."""
+    return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
 def test_at_one_root_and_one_item_a_cluster_it_is_the_variance_of_a_mean():
@@ -122,7 +127,7 @@ def test_a_run_folder_gives_what_its_predictions_give(run):
     mean = rows[rows.candidate == name].groupby("seed").score.mean() * 100
     parts = ((by_item - sizes.mul(mean, axis=0)) / sizes.sum(axis=1).iloc[0]).to_numpy()
     found = table.loc[("score", name, "mini-xnli")]
-    assert (found["items"], found.clusters, found.n) == (180, 20, 6)
+    assert (found["items"], found.clusters, found.n) == (180, 20, 4)
     assert found.estimate == pytest.approx(mean.mean())
     assert found.sd_items**2 == pytest.approx(main_variance(parts, np.zeros(20)), rel=1e-4)
     targets = table.xs("score").xs(name).sd_items
@@ -137,38 +142,38 @@ def test_gains_are_paired_by_item(run):
     assert (table.candidate[table.measure == "gain"] != "none full 0.0007").all()
 
 
-def test_languages_that_are_no_translations_are_drawn_apart(tmp_path, run):
+def test_languages_that_are_no_translations_are_drawn_apart(copy, run):
     """With clusters of their own languages' variances add up, and are less than those of one draw of parallel items."""
-    apart = planted(tmp_path / "apart", lambda rows: rows.assign(cluster=rows.language + rows.cluster))
-    both = [items(load([folder])) for folder in (run, apart)]
+    for file in (copy / "predictions").iterdir():
+        rows = pd.read_parquet(file)
+        rows.assign(cluster=rows.language + rows.cluster).to_parquet(file)
+    both = [items(load([folder])) for folder in (run, copy)]
     wide, narrow = (one.table.query("measure == 'score' and target == 'mini-xnli'").sd_items.mean() for one in both)
     assert narrow == pytest.approx(wide / math.sqrt(3), rel=0.2)
     assert not any("translations" in note for note in both[0].notes)
     assert any("mini-xnli (de, en, sw)" in note for note in both[1].notes)
 
 
-def test_a_metric_that_is_no_mean_keeps_its_stored_error(tmp_path):
-    folder = planted(tmp_path)
-    scores = pd.read_parquet(folder / "scores.parquet")
+def test_a_metric_that_is_no_mean_keeps_its_stored_error(copy):
+    scores = pd.read_parquet(copy / "scores.parquet")
     own = scores.target == "mini-xnli"
     scores.loc[own, ["value", "stderr"]] = scores.loc[own, ["value"]].assign(stderr=0.02) - [0.1, 0]
-    scores.to_parquet(folder / "scores.parquet")
-    found = items(load([folder]))
+    scores.to_parquet(copy / "scores.parquet")
+    found = items(load([copy]))
     assert any("mini-xnli" in note and "stored standard error" in note for note in found.notes)
-    one = next(one for one in items_of(load([folder])) if one.target == "mini-xnli")
+    one = next(one for one in items_of(load([copy])) if one.target == "mini-xnli")
     assert not one.exact
     english = one.values[..., one.language == one.languages.index("en")]
     assert np.sqrt((english**2).sum(axis=-1) * 60 / 59) == pytest.approx(2.0, rel=1e-3)
 
 
-def test_without_an_error_a_target_counts_as_fixed(tmp_path):
-    folder = planted(tmp_path)
-    scores = pd.read_parquet(folder / "scores.parquet")
+def test_without_an_error_a_target_counts_as_fixed(copy):
+    scores = pd.read_parquet(copy / "scores.parquet")
     own = scores.target == "mini-xnli"
     scores.loc[own, "value"] -= 0.1
     scores.loc[own, "stderr"] = np.nan
-    scores.to_parquet(folder / "scores.parquet")
-    table = items(load([folder])).table.set_index(["measure", "candidate", "target"])
+    scores.to_parquet(copy / "scores.parquet")
+    table = items(load([copy])).table.set_index(["measure", "candidate", "target"])
     whole = table.loc[("score", "mini-nli full 0.0007", "all")]
     assert whole.reason == "items of mini-xnli count as fixed"
     only = table.loc[("score", "mini-nli full 0.0007", "mini-tatoeba")]
@@ -187,6 +192,35 @@ def test_without_predictions_there_is_nothing(tmp_path):
     assert item_variances(results) is None
     assert items(results) is None
     assert sample_variance(results) is None
+
+
+def test_under_an_oracle_selection_only_the_report_half_counts(tmp_path):
+    folder = planted(tmp_path, settings={"objective": "target-dev"})
+    scores = pd.read_parquet(folder / "scores.parquet")
+    sizes = {}
+    for target in TARGETS:
+        rows = pd.read_parquet(folder / "predictions" / f"{target}.parquet")
+        rows = rows[[not in_search_half(name) for name in rows.id]]
+        sizes[target] = rows.id.nunique() * len(TARGETS[target])
+        means = rows.groupby(["candidate", "seed", "language"]).score.mean()
+        own = scores[(scores.target == target) & (scores.portion == "test")].assign(portion="report")
+        keys = pd.MultiIndex.from_frame(own[["candidate", "seed", "language"]])
+        scores = pd.concat([scores, own.assign(value=means.reindex(keys).to_numpy())])
+    scores.to_parquet(folder / "scores.parquet")
+    table = items(load([folder])).table.set_index("target")
+    assert not any("stored standard error" in note for note in items(load([folder])).notes)
+    assert {target: set(table.loc[target, "items"]) for target in TARGETS} == {t: {n} for t, n in sizes.items()}
+
+
+def test_runs_that_stand_apart_keep_their_own_items(tmp_path, run):
+    first, second = run, planted(tmp_path / "second", seed=1, limited=50)
+    both = items(load([first, second], mix=True)).table.set_index(["measure", "candidate", "target"])
+    for folder in (first, second):
+        alone = items(load([folder])).table.set_index(["measure", "candidate", "target"])
+        row = both.loc[("score", f"mini-nli full 0.0007 [{folder.name}]", "mini-xnli")]
+        own = alone.loc[("score", "mini-nli full 0.0007", "mini-xnli")]
+        assert row.low_items == pytest.approx(own.low_items)
+        assert row.high == pytest.approx(own.high)
 
 
 def test_two_roots_have_estimates_and_no_interval(tmp_path):
