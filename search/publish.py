@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from search.analysis.answers import answer
+from search.analysis.export import write_analysis
 from search.analysis.pareto import pareto
 from search.analysis.representations import transfer_correlation
 from search.analysis.selection import chosen, settings_table
 from search.files import write_table
 from search.leaderboard.exports import write_all
 from search.leaderboard.views import view
+from search.report.write import write_report
 from search.results import Results
 from search.robustness import coverage, robustness
 
@@ -34,6 +36,7 @@ def publish(results: Results, folder: Path) -> Published:
     for name, table in tables.items():
         write_table(folder, name, table)
     write_all(folder, made.board, made.about)
+    write_report(results, folder, made.board, write_analysis(results, folder), made.about)
     return made
 
 
