@@ -1,0 +1,70 @@
+"""Record a study as the example of docs/example: a run folder small enough for the repository, and all made of it.
+
+    python search/run.py --space orders --set orders.max_length=4 --seeds 6 --set controls=true --set forgetting=true \
+        --seed-control 24 --perturbations docs/example/misspellings.yaml,docs/example/short-attack.yaml
+    python -m benchmarks.example runs/RUN
+    python -m benchmarks.example            # make the files again from docs/example/run
+
+What is left out: halves of the test items, figures of edits that enter no table of the example, predictions on edited
+texts. Workers are numbered, since their names hold the machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "docs" / "example"
+PORTIONS = ("dev", "test", "model", "forgetting", "representations")
+LEFT_OUT = ("token_accuracy", "flips_down", "flips_up", "consistency", "undone", "words_changed", "candidates_per_word",
+            "clean_attackable")  # fmt: skip
+
+
+def trim(run: Path, folder: Path) -> None:
+    """Copy what the example is made from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("manifest.json", "config.yaml"):
+        shutil.copy(run / name, folder / name)
+    scores = pd.read_parquet(run / "scores.parquet")
+    kept = scores.portion.isin(PORTIONS) & ~scores.metric.isin(LEFT_OUT)
+    _write(scores[kept], folder / "scores.parquet")
+    _write(pd.read_parquet(run / "candidates.parquet"), folder / "candidates.parquet")
+    stages = pd.read_parquet(run / "stages.parquet")
+    names = {name: f"worker-{i}" for i, name in enumerate(sorted(stages.worker.dropna().unique()), start=1)}
+    _write(stages.assign(worker=stages.worker.map(names)), folder / "stages.parquet")
+    for path in sorted((run / "predictions").glob("*.parquet")):
+        rows = pd.read_parquet(path)
+        clean = (rows.portion == "test") & (rows.perturbation == "none")
+        attacked = (rows.portion == "test") & rows.perturbation.str.startswith("attack:")
+        (folder / "predictions").mkdir(exist_ok=True)
+        _write(rows[clean | attacked], folder / "predictions" / path.name)
+
+
+def render(folder: Path, out: Path) -> None:
+    """Everything that is made from the recorded run, by the commands that a reader would use."""
+    for arguments in (["report", folder, "--out", out, "--figures"],):
+        subprocess.run([sys.executable, "search/run.py", *map(str, arguments)], check=True, cwd=EXAMPLE.parent.parent)
+
+
+def _write(rows: pd.DataFrame, path: Path) -> None:
+    rows.to_parquet(path, index=False, compression="zstd", compression_level=19)
+    print(f"{path.name}: {len(rows):,} rows, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    """Record where a run is named, then make the files."""
+    parser = argparse.ArgumentParser(description="record a study as the example of docs/example")
+    parser.add_argument("run", nargs="?", type=Path)
+    run = parser.parse_args().run
+    if run:
+        trim(run, EXAMPLE / "run")
+    render(EXAMPLE / "run", EXAMPLE)
+
+
+if __name__ == "__main__":
+    main()
