@@ -141,7 +141,8 @@ def sentence_of(row: Row) -> str:
     if row["p"] <= LEVEL:
         return f"{claim} ({figures}): {effect(row)}."
     could = "" if math.isnan(row["detectable"]) else f" {row['detectable']:.2f} points would be shown in 4 of 5 studies"
-    return f"{not_claimed} is not shown ({figures}): {effect(row)};{could}{_needed(row)}.".replace(";.", ".")
+    more = f"{could}{_needed(row)}{_doubtful(row)}"
+    return f"{not_claimed} is not shown ({figures}): {effect(row)};{more}.".replace(";.", ".").replace(";;", ";")
 
 
 def effect(row: Row) -> str:
@@ -169,10 +170,17 @@ def p_value(p: float) -> str:
 
 def _needed(row: Row) -> str:
     needed = row["needed"]
-    if needed is None or pd.isna(needed):
-        return ""
+    if needed is None or pd.isna(needed) or needed <= row["n"]:
+        return ""  # fewer than there are: the estimate itself is large enough, and this study did not show it
     each = " of each kind" if row["unit"] == "tasks" else ""
     return f"; {int(needed)} {row['unit']}{each} would show an effect as large as the estimate as often"
+
+
+def _doubtful(row: Row) -> str:
+    """What is to be said where an interval leaves out 0 and the test does not."""
+    if row["measured"] != SD or not row["low"] > 0:
+        return ""
+    return "; the interval supposes one covariance for all that share alike, the test does not, and they disagree here"
 
 
 def words(outcome: str) -> str:
