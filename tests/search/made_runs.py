@@ -235,13 +235,13 @@ def _write(
         "price": [2.0 * cost[one.name] for one in candidates], "own_training_set": "", "difficulty": "",
     })  # fmt: skip
     prefixes = sorted({str(prefix) for one in candidates for prefix in one.order.prefixes()})
+    planned = [(method, prefix, seed) for method in methods for prefix in prefixes for seed in range(roots)]
+    keys = {stage: f"{i:032x}" for i, stage in enumerate(planned)}
     stages = pd.DataFrame([
-        {"key": f"{i:032x}", "label": f"{prefix} #{seed}", "kind": "train", "tasks": prefix.split(">")[-1],
-         "parent": None, "method": method, "steps": 80, "seed": seed, "executed": True, "seconds": 2.0, "worker": "w",
-         "parent_from": "memory"}
-        for i, (method, prefix, seed) in enumerate(
-            (method, prefix, seed) for method in methods for prefix in prefixes for seed in range(roots)
-        )
+        {"key": key, "label": f"{prefix} #{seed}", "kind": "train", "tasks": prefix.split(">")[-1],
+         "parent": keys.get((method, prefix.rpartition(">")[0], seed)), "method": method, "steps": 80, "seed": seed,
+         "executed": True, "seconds": 2.0, "worker": "w", "parent_from": "memory"}
+        for (method, prefix, seed), key in keys.items()
     ])  # fmt: skip
     cells = [*edits, *(f"attack:{name}" for name in attacks)]
     suite = {"name": "standard", "edits": list(edits), "severities": list(severities),
