@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,9 @@ from search.analysis import findings as registry
 from search.analysis.export import to_json, to_markdown, write_analysis
 from search.analysis.finding import Finding
 from search.analysis.findings import EXPLORATORY, findings, with_q
+from search.cli import run_parser
 from search.results import load
+from search.settings import load_settings, parse_overrides
 
 TASKS = ("mini-nli", "mini-tags")
 
@@ -177,3 +182,19 @@ def test_hostile_names_stay_text(results):
     one = Finding("odd", name, pd.DataFrame({"who": [name], "n": [1]}), f"Of {name}.")
     text = to_markdown(results, [one])
     assert "<script>" not in text and r"\|\`x\`\*" in text
+
+
+# --- docs -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_finding_is_documented_and_every_documented_command_is_right():
+    text = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text("utf-8")
+    for name in ("estimand", "primary", "five_questions", *EXPLORATORY):
+        assert f"`{name}`" in text, name
+    commands = re.findall(r"^    python search/run.py (.*)$", text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        given = vars(run_parser().parse_args(shlex.split(command)))
+        overrides = parse_overrides(given.pop("set"))
+        settings, _ = load_settings({key: given[key] for key in ("space", "seeds", "perturbations")}, overrides)
+        assert settings.primary.outcome != "score" or settings.primary.contrast == "tasks"
