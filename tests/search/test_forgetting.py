@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, replace
 from functools import cache
 
-import pandas as pd
 import pytest
 import torch
 from enumerating import enumerated
@@ -16,7 +15,6 @@ from test_stored import stages_of
 from search.candidate import Candidate
 from search.order import Order
 from search.planner import Planner
-from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
 from search.study_prices import StudyPrices
@@ -215,35 +213,6 @@ def test_rows_are_apart(world):
     assert planner.campaign.history == plain.campaign.history
     counts = planner.study.counts()
     assert (counts["stages_naive"], counts["stages_distinct"]) == (planner.tree.naive, planner.tree.distinct)
-
-
-def test_tables_are_the_same_but_for_its_rows(world):
-    folders = []
-    for forgetting in (False, True):
-        study = study_of(world, forgetting=forgetting, seeds=3)
-        workers = Workers(study)
-        planner = workers.run()
-        for stage in planner.stages.values():
-            if stage[0].kind == "score":
-                rewrite(workers.store, stage[0])
-        folder = RunFolder(study, ["order-search"])
-        folder.finish(planner, {})
-        folders.append(folder.path)
-    for name in ("leaderboard.csv", "candidates.csv", "answer.csv", "pareto.csv"):
-        assert (folders[0] / name).read_text() == (folders[1] / name).read_text(), name
-    sizes = [len(pd.read_csv(folder / "scores.csv")) for folder in folders]
-    assert sizes[1] - sizes[0] == 3 * (1 + 1 + 3 + 3)
-
-
-def rewrite(store, stage):
-    """Predictions that can be read, in place of the workers' bytes."""
-    import io
-
-    record = store.record(stage.key)
-    blob = io.BytesIO()
-    pd.DataFrame({"portion": ["test"], "language": ["de"], "id": ["0"], "score": [1.0]}).to_parquet(blob)
-    store.discard(stage.key)
-    store.put(stage.key, {"scores": record["scores"]}, {"predictions.parquet": blob.getvalue()})
 
 
 def test_switched_on_later_it_alone_is_run(world):
