@@ -2,11 +2,12 @@
 
     python search/run.py --space orders --set orders.max_length=4 --seeds 6 --set controls=true --set forgetting=true \
         --seed-control 24 --perturbations docs/example/misspellings.yaml,docs/example/short-attack.yaml
+    order-search report runs/RUN --examples 2 --out docs/example    # examples.json: what the model says of some texts
     python -m benchmarks.example runs/RUN
     python -m benchmarks.example            # make the files again from docs/example/run
 
 What is left out: halves of the test items, figures of edits that enter no table of the example, predictions on edited
-texts. Workers are numbered, since their names hold the machine's.
+texts, and figures as PNG. Workers are numbered, since their names hold the machine's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "docs" / "example"
+FORMATS = ("md", "csv", "json", "html", "tex", "parquet")
 PORTIONS = ("dev", "test", "model", "forgetting", "representations")
 LEFT_OUT = ("token_accuracy", "flips_down", "flips_up", "consistency", "undone", "words_changed", "candidates_per_word",
             "clean_attackable")  # fmt: skip
@@ -47,8 +49,13 @@ def trim(run: Path, folder: Path) -> None:
 
 def render(folder: Path, out: Path) -> None:
     """Everything that is made from the recorded run, by the commands that a reader would use."""
-    for arguments in (["report", folder, "--out", out, "--figures"],):
-        subprocess.run([sys.executable, "search/run.py", *map(str, arguments)], check=True, cwd=EXAMPLE.parent.parent)
+    commands = [["leaderboard", folder, "--format", form, "--out", out / f"leaderboard.{form}"] for form in FORMATS]
+    root = EXAMPLE.parent.parent
+    for arguments in (*commands, ["report", folder, "--out", out, "--figures"]):
+        told = [str(one.relative_to(root)) if isinstance(one, Path) else one for one in arguments]
+        subprocess.run([sys.executable, "search/run.py", *told], check=True, cwd=root)
+    for path in (out / "figures").glob("*.png"):
+        path.unlink()  # ten times the SVG's size
 
 
 def _write(rows: pd.DataFrame, path: Path) -> None:

@@ -13,6 +13,7 @@ from scipy import stats
 from search.analysis.controls import seed_control, shams
 from search.analysis.design import Design
 from search.analysis.designs import Designs
+from search.analysis.distance import distance
 from search.analysis.finding import Finding
 from search.analysis.five_questions import five_questions, holds_for, is_the_primary
 from search.analysis.inclusion import gains, inclusion
@@ -101,9 +102,10 @@ EXPLORATORY: dict[str, tuple[str, Make]] = {
 what gives None is not there in such a study."""
 
 
-def findings(results: Results) -> list[Finding]:
+def findings(results: Results, distances: str | None = None) -> list[Finding]:
     """All findings of a study, each made once: the estimand, the primary contrast, the questions, then the exploratory
-    ones. None for results that were mixed (`Results.differences`), or that hold no scores.
+    ones. None for results that were mixed (`Results.differences`), or that hold no scores. `distances` is a CSV file of
+    languages' distances from English (`distance.distance`).
 
     What cannot be made of odd data stands there as a finding without rows that says why. Each p of an exploratory
     finding has a `q` beside it (`with_q`).
@@ -113,7 +115,8 @@ def findings(results: Results) -> list[Finding]:
     designs = Designs(results)
     first = primary(designs)
     about = first.table.to_dict("records")[0]
-    made = [_made(name, title, make, designs) for name, (title, make) in EXPLORATORY.items()]
+    makes = EXPLORATORY | {"distance": ("Distance", lambda designs: distance(designs.results, distances))}
+    made = [_made(name, title, make, designs) for name, (title, make) in makes.items()]
     rest = with_q([one for one in made if one is not None], about)
     questions = _made(
         "five_questions", "The questions, answered",

@@ -28,6 +28,10 @@ def read(parser: Parser) -> None:
     parser.add_argument(
         "--export-model", metavar="DIR", help="the recommended order's weights in transformers format, with its card"
     )
+    parser.add_argument(
+        "--lang2vec", metavar="FILE",
+        help="CSV file of languages' distances from English: a column language, then any numeric ones",
+    )  # fmt: skip
     parser.add_argument("--mix", action="store_true", help="runs that are not of one study, side by side")
 
 
@@ -40,14 +44,17 @@ def report(given: Namespace, console: Console) -> int:
     from search.publish import published
     from search.report.images import write_images
     from search.report.summary import summarize
-    from search.report.weights import examples, export_model
+    from search.report.weights import examples, export_model, keep_examples, kept_examples
     from search.report.write import write_report
     from search.results import load
 
     results, folder = load(runs, mix=given.mix), Path(given.out or runs[0])
     made, _ = published(results)
-    found = findings(results)
-    shown = examples(results, summarize(results, made.board, found), given.examples) if given.examples else None
+    found = findings(results, given.lang2vec)
+    shown = kept_examples(folder)
+    if given.examples:
+        shown = examples(results, summarize(results, made.board, found), given.examples)
+        keep_examples(folder, shown)
     summary = write_report(results, folder, made.board, found, made.about, shown)
     lines = [f"{folder}/report.html  report.md  report.json{'  cards/' if summary.head.recommended else ''}"]
     if given.figures:

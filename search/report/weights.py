@@ -15,6 +15,7 @@ import pandas as pd
 
 from search.analysis.overall import candidates, overall
 from search.candidate import Candidate
+from search.files import write
 from search.order import Order
 from search.report.card import card
 from search.report.parts import Summary
@@ -25,6 +26,8 @@ from trainables.perturbations import ATTACK
 if TYPE_CHECKING:
     from trainables.bench import Workplace
     from trainables.stage import Stage
+
+EXAMPLES = "examples.json"
 
 SHOWN_TEXT = 600
 """Characters of a text among the examples; of a longer one the beginning."""
@@ -54,6 +57,23 @@ def examples(results: Results, summary: Summary, count: int) -> dict[str, list[d
     for row in shown_examples(place, stages, count):
         found.setdefault(str(row["language"]), []).append(told(row))
     return found
+
+
+def keep_examples(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write examples beside a report, so that it can be made again without store, data and model."""
+    write(folder / EXAMPLES, json.dumps(found, ensure_ascii=False, indent=0) + "\n")
+
+
+def kept_examples(folder: Path) -> dict[str, Any] | None:
+    """The examples that were written into a folder; None where there are none. Raises Mistake where they are broken."""
+    path = folder / EXAMPLES
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise Mistake(f"the examples cannot be read: {error}", where=str(path), right="take the file away") from error
+    return dict(found)
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
