@@ -58,11 +58,11 @@ class Asking:
         self._reader, self._stage, self._ready, self._shots = reader, stage, ready, shots
         self._task = ready.task
 
+    @torch.no_grad()
     def answers(self, languages: Sequence[Language]) -> list[list[dict[int, Said]]]:
         """By language and cell (the clean one first) what is said of each item, by its place in the set."""
         return self._in_text(languages) if self._reader.in_text(self._task) else self._on_states(languages)
 
-    @torch.no_grad()
     def _on_states(self, languages: Sequence[Language]) -> list[list[dict[int, Said]]]:
         ready, kind = self._ready, kind_of(self._task, self._ready.model)
         parts = [part for one in languages for part in self._parts(one)]

@@ -48,7 +48,7 @@ LENGTH = 5
 """Of a prompt."""
 
 TRAINING = {"learning_rate": 0.03, "batch_size": 8, "warmup": 1, "weight_decay": 0.0}
-LANGUAGES = ["en", "de", "ru"]
+LANGUAGES = ["en", "de"]
 
 
 _data = cache(DataSource)
@@ -62,7 +62,7 @@ def read_once():
         yield
 
 
-def workplace(folder, model, kinds=tuple(TARGETS), limit=24, **more):
+def workplace(folder, model, kinds=tuple(TARGETS), limit=16, **more):
     names = {FIRST, "mini-nli", *(TARGETS[kind] for kind in kinds)}
     tasks = {name: load_task(name, "").model_dump(mode="json") for name in sorted(names)}
     languages = {name: [c for c in LANGUAGES if name != "mini-bucc" or c != "en"] for name in names}
@@ -120,6 +120,7 @@ def shaken(bench, variant, kinds=tuple(TARGETS), strength=0.3, **more):
     return scored
 
 
+@torch.no_grad()
 def said(reader, stage, number=6):
     """What the store's model says of some test items, and its scores for their rows of tokens: what is asked, what is
     answered, rows, and scores."""
@@ -203,3 +204,30 @@ def _answers(reader, ready, part, own):
             return [[[number["source"][c.source], number["target"][c.target]]
                      for c in find_pairs(task, examples, own) if c.score >= threshold]]  # fmt: skip
     return own
+
+
+def decoder_folders(tmp_path_factory, tiny_tokenizer):
+    """Folders of tiny decoders with random weights: one of them such that the library `adapters` serves."""
+    from transformers import GPT2Config, GPT2LMHeadModel, XGLMConfig, XGLMForCausalLM
+
+    from trainables.new_decoder import decoder_tokenizer
+
+    tokenizer = decoder_tokenizer(tiny_tokenizer)
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "vocab_size": len(tokenizer)}
+    made = {
+        "xglm": XGLMForCausalLM(XGLMConfig(
+            d_model=32, ffn_dim=64, num_layers=2, attention_heads=2, max_position_embeddings=400, dropout=0.0,
+            attention_dropout=0.0, activation_dropout=0.0, layerdrop=0.0, init_std=0.18, **special,
+        )),
+        "gpt2": GPT2LMHeadModel(GPT2Config(
+            n_embd=32, n_layer=2, n_head=2, n_positions=400, initializer_range=0.18, embd_pdrop=0.0, attn_pdrop=0.0,
+            resid_pdrop=0.0, **special,
+        )),
+    }  # fmt: skip
+    found = {}
+    for name, model in made.items():
+        folder = tmp_path_factory.mktemp(name)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        found[name] = str(folder)
+    return found

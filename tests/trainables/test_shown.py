@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from exporting import TARGETS, read_once, shaken, workplace
+from exporting import TARGETS, decoder_folders, read_once, shaken, workplace
 
 from trainables import evaluate as evaluate_module
 from trainables.bench import Bench
@@ -16,6 +16,7 @@ from trainables.errors import Mistake
 from trainables.shown import shown_examples
 from trainables.shown_answers import Asking
 from trainables.stage import PREDICTIONS
+from trainables.stage_reader import StageReader
 from trainables.store import Store
 
 SUITES = {
@@ -26,6 +27,7 @@ SUITES = {
     },
 }  # fmt: skip
 COUNT = 3
+ATTACKED = ("classification", "tagging", "retrieval")
 
 
 def measures_of(stage, attack=True):
@@ -50,7 +52,7 @@ def world(tmp_path_factory, tiny_model):
     bench = Bench(place)
     stages = {}
     for kind, score in zip(TARGETS, shaken(bench, "full"), strict=True):
-        stages[kind] = [score, *measures_of(score, attack=kind != "mining")]
+        stages[kind] = [score, *measures_of(score, attack=kind in ATTACKED)]
         for stage in stages[kind]:
             bench.run(stage)
     return place, stages
@@ -139,7 +141,7 @@ def test_items_are_the_same_everywhere(rows):
             assert len(set(cells[0])) == len(cells[0])
             names = {name for _, name, _ in cells[0]}
             assert {"keyboard", "casing"} & names
-            assert ("attack:deepwordbug" in names) == (kind != "mining")
+            assert ("attack:deepwordbug" in names) == (kind in ATTACKED)
 
 
 def test_texts_are_read_as_they_were_scored(world, rows):
@@ -158,7 +160,7 @@ def test_texts_are_read_as_they_were_scored(world, rows):
         assert row["predicted"] in texts[1:]
     attacked = [row for row in rows if row["perturbation"] == "attack:deepwordbug"]
     assert any(row["changed"] for row in attacked)
-    texts = {kind: stored(place, stages[kind][-1]) for kind in ("classification", "span", "retrieval")}
+    texts = {kind: stored(place, stages[kind][-1]) for kind in ("classification", "retrieval")}
     for kind, found in texts.items():
         for row in attacked:
             if row["target"] == TARGETS[kind]:
@@ -217,3 +219,35 @@ def test_what_the_store_lacks_is_told(world, tmp_path):
     with pytest.raises(Mistake, match="the weights that 'mini-xnli' is scored with cannot be read") as told:
         shown_examples(empty, [clean], COUNT)
     assert str(tmp_path) in told.value.where
+
+
+def test_a_decoder_is_asked_as_it_was_scored(tmp_path, tmp_path_factory, tiny_tokenizer):
+    """In text form: labels by their likelihood, answers as they are generated; in context after the first draw."""
+    kinds = ("classification", "span", "choice")
+    path = decoder_folders(tmp_path_factory, tiny_tokenizer)["xglm"]
+    place = workplace(tmp_path, path, kinds, suites=SUITES)
+    place = replace(place, languages={name: ["de"] for name in place.tasks})
+    bench = Bench(place)
+    rule = {"icl_score": "token", "icl_max_new_tokens": 4}
+    for score in shaken(bench, "full", kinds, strength=0.1):
+        clean = replace(score, settings={**score.settings, **rule})
+        stages = [clean, *measures_of(clean, attack=False)]
+        scored = {}
+        for stage in stages:
+            bench.run(stage)
+            scored |= stored(place, stage)
+        rows = shown_examples(place, stages, COUNT)
+        assert len({row["id"] for row in rows}) == COUNT
+        for row in rows:
+            if row["target"] != TARGETS["span"] or row["perturbation"] != "none":
+                assert row["right"] == scored[place_of(row)]["score"]
+            if row["target"] == TARGETS["classification"]:
+                assert row["right"] == float(row["gold"] == row["predicted"])
+        if clean.tasks != (TARGETS["classification"],):
+            continue
+        shots = {"icl_shots": 2, "icl_draws": 3, "icl_demonstrations": "target"}
+        few = shown_examples(place, [replace(clean, method="icl-target", settings={**clean.settings, **shots})], 8)
+        held = StageReader(place).demonstrations(replace(clean, settings={**clean.settings, **shots})).held_out
+        assert few
+        assert held
+        assert not held & {row["id"] for row in few}

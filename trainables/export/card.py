@@ -77,7 +77,7 @@ def _imports(form: Form, kind: str, in_text: bool, about: Mapping[str, Any]) -> 
         *(f"import {name}" for name in plain), "from pathlib import Path", "", "import torch", *library,
         *(["from safetensors.torch import load_file"] if form.head == "file" else []),
         f"from transformers import {', '.join(sorted(own))}", "",
-        'folder = Path(".")  # where this card is',
+        'folder = Path(".").resolve()  # where this card is',
         'about = json.loads((folder / "order_search.json").read_text("utf-8"))',
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
     ])  # fmt: skip
