@@ -119,13 +119,14 @@ class Cut:
 
     @cached_property
     def _planned(self) -> pd.MultiIndex:
+        grid = set(self.results.grid)
         cells = {
             (target, code, name): None
             for run in self.results.runs
             for suite in run.manifest["perturbed"].values()
             for target, codes in suite.items()
             for code, names in codes.items()
-            if (target, code) in self.results.grid
+            if (target, code) in grid
             for name in names
         }
         return pd.MultiIndex.from_frame(pd.DataFrame(list(cells), columns=CELL, dtype=object))
