@@ -33,7 +33,7 @@ def made(folder: Path, orders: int = ORDERS, roots: int = ROOTS) -> Path:
     tasks = tuple(f"mini-{name}" for name in ("nli", "paraphrase", "tags", "topic", "squad"))
     space = OrderSpace(tasks)
     return made_run(
-        folder, tasks=tasks, orders=[str(space[i]) for i in range(orders)], roots=roots, edits=["deletion"],
+        folder, tasks=tasks, orders=[str(space[i]) for i in range(orders)], roots=roots, edits=["keyboard"],
         severities=[1, 3, 5], forgetting=True, order_sd=0.8, targets={"mini-xnli": codes, "mini-pos": codes},
     )  # fmt: skip
 

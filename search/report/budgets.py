@@ -1,54 +1,54 @@
-"""Attacks by budget: what is left of a score as an attacker may ask the model more often."""
+"""Attacks by budget: what is left of what was right, as an attacker may ask the model more often."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from search.analysis.finding import Finding
+from search.report.effects import figure
 from search.report.names import Names
 from search.report.parts import Group, Picture, Section
 
-NAMES = ("budgets", "attack_budgets", "budget_curves", "attack_budget")
-"""What the finding may be called."""
+FINDING, ALL = "budget_curves", "all"
 
-BUDGET, RECIPE = ("queries", "budget"), ("recipe", "perturbation", "attack")
-"""What its columns may be called: the queries allowed an example, and the attack."""
+WHO = {"mean": "mean of the orders", "best": "the best order", "empty": "no intermediate task"}
+"""Whose curve it is."""
 
 
 def section(findings: Sequence[Finding], names: Names) -> Section:
-    """Drawn from the finding of attacks' budgets."""
-    found = next((one for one in findings if one.name in NAMES), None)
-    picture = None if found is None else _picture(found, names)
-    if picture is None:
+    """Drawn from the finding of attacks' budgets: a picture a target and attack."""
+    found = next((one for one in findings if one.name == FINDING and len(one.table)), None)
+    if found is None:
         missing = "no attack was run; `order-search run … --perturbations attacks` runs some."
         return Section("budgets", "Attacks by budget", missing=missing)
-    lead = "An example counts as withstood while the attack has not succeeded within so many queries of the model."
-    return Section(
-        "budgets",
-        "Attacks by budget",
-        lead,
-        (Group("Budget curves", (picture,)),),
-        findings=(found.name,) if found else (),
+    rows = found.table[(found.table.family == ALL) & found.table.estimate.notna()]
+    several = rows.attack.nunique() > 1
+    pictures = tuple(
+        _picture(found, part, number, f"{names.task(str(target))}{f', {attack}' if several else ''}")
+        for number, ((target, attack), part) in enumerate(rows.groupby(["target", "attack"], sort=False), start=1)
     )
+    lead = (
+        "Of the examples that were right, the share that an attack has not broken within so many queries of the model."
+    )
+    return Section("budgets", "Attacks by budget", lead, (Group("Budget curves", pictures),), findings=(FINDING,))
 
 
-def _picture(found: Finding, names: Names) -> Picture | None:
-    budget = next((name for name in BUDGET if name in found.table), None)
-    recipe = next((name for name in RECIPE if name in found.table), None)
-    if budget is None or "estimate" not in found.table:
-        return None
-    table = found.table[found.table.estimate.notna()]
-    if table.empty:
-        return None
-    series = []
-    for name, rows in table.groupby(recipe, sort=False) if recipe else [("attack", table)]:
-        mean = rows.groupby(budget).estimate.mean()
-        series.append({"name": str(name).removeprefix("attack:"), "x": [float(x) for x in mean.index],
-                       "y": [round(float(y), 3) for y in mean], "half": [None] * len(mean)})  # fmt: skip
-    data = {"series": series, "x": "queries an example", "y": found.unit}
-    shown = (
-        table.assign(candidate=[names.candidate(str(c)) for c in table.candidate]) if "candidate" in table else table
+def _picture(found: Finding, rows: pd.DataFrame, number: int, choice: str) -> Picture:
+    series: list[dict[str, Any]] = []
+    for who, part in rows.groupby("who", sort=False):
+        part = part.sort_values("queries")
+        half = [figure(50 * (row.high - row.low)) for row in part.itertuples()]
+        series.append({"name": WHO.get(str(who), str(who)), "x": [int(q) for q in part.queries],
+                       "y": [figure(100 * e) for e in part.estimate], "half": half})  # fmt: skip
+    falls = {one["name"]: one["y"][-1] for one in series}
+    most = max(int(rows.queries.max()), 0)
+    said = (
+        f"After {most} queries: " + ", ".join(f"{name} {left:.0f} %" for name, left in falls.items()) + " still right."
     )
-    return Picture("budgets", found.title, "lines", found.sentence, data, pd.DataFrame(shown))
+    data = {"series": series, "x": "queries an example", "y": "still right, %"}
+    title = f"What an attack leaves: {choice}"
+    caption = "Bars are 95 % intervals over examples."
+    return Picture(f"budgets-{number}", title, "lines", said, data, rows.reset_index(drop=True), caption, choice)

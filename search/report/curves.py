@@ -11,7 +11,7 @@ from search.means import half_width
 from search.report.names import Names
 from search.report.parts import Group, Picture, Section
 from search.results import Results
-from search.robustness import ATTACK, CLAIMED, perturbed
+from search.robustness import CLAIMED, perturbed
 from search.scores import CLEAN
 from trainables.languages import family
 
@@ -32,7 +32,7 @@ def severities(results: Results, ranked: Sequence[str], best: str, names: Names)
         missing = (
             "nothing was perturbed at several severities; `order-search run … --perturbations standard` does that."
         )
-        return Section("severity", "Robustness by severity", missing=missing, findings=("severity",))
+        return Section("severity", "Robustness by severity", missing=missing)
     one = cells[cells.candidate == best] if (cells.candidate == best).any() else cells
     claimed = cells[cells.keeps.isin(CLAIMED)]
     own = one[one.keeps.isin(CLAIMED)]
@@ -51,7 +51,7 @@ def severities(results: Results, ranked: Sequence[str], best: str, names: Names)
         "unchanged, so curves begin where those examples are, not at the leaderboard's score."
     )
     return Section("severity", "Robustness by severity", lead, (Group("What is left by severity", shown),),
-                   findings=("severity", "robustness"))  # fmt: skip
+                   findings=("severity_curves", "robust_order", "tradeoff", "robust_gains"))  # fmt: skip
 
 
 def _none_of(ranked: Sequence[str], names: Names) -> list[str]:
@@ -62,7 +62,7 @@ def _cells(results: Results) -> pd.DataFrame:
     """A row a candidate, root, target, language, edit and severity: robust figures in percent, severity 0 the clean
     ones of the same examples; cells that are n/a left out."""
     rows = perturbed(results.compared, results.portion)
-    rows = rows[~rows.perturbation.str.startswith(ATTACK) & (rows.reason == "") & ~rows.apart.astype(bool)]
+    rows = rows[~rows.attack.astype(bool) & (rows.reason == "") & ~rows.apart.astype(bool)]
     kept = ["candidate", "seed", "target", "language", "perturbation", "severity", "keeps", "value"]
     after = rows[rows.metric == "robust"][kept]
     before = rows[rows.metric == "clean_subset"].assign(severity=0)[kept]
@@ -112,7 +112,7 @@ def forgetting(results: Results, ranked: Sequence[str], names: Names) -> Section
     title = "Learning and forgetting along an order"
     if not pictures:
         missing = "not measured; `order-search run … --set forgetting=true` does that."
-        return Section("forgetting", title, missing=missing, findings=("forgetting",))
+        return Section("forgetting", title, missing=missing)
     lead = "Every task of an order on its own English dev set, after each stage from the one that trains it."
     return Section("forgetting", title, lead, (Group("Dev scores along an order", pictures),), findings=("forgetting",))
 
@@ -138,11 +138,8 @@ def _along(rows: pd.DataFrame, candidate: str, names: Names, place: int) -> Pict
     series = [_series(names.task(task), found[found.target == task], "after") for task in tasks]
     losses = {one["name"]: one["y"][0] - one["y"][-1] for one in series if len(one["y"]) > 1}
     most = max(losses, key=lambda name: losses[name]) if losses else ""
-    said = (
-        f"{names.order(names.order_of[candidate])}: by its end, {most} has lost {losses[most]:.1f} points."
-        if most
-        else ""
-    )
+    lost = f"{most} has lost {losses[most]:.1f} points" if most and losses[most] > 0 else "no task has lost anything"
+    said = f"By the end of the order {lost}."
     data = {"series": series, "x": "after training", "y": "English dev, %",
             "ticks": ["+".join(map(names.task, group.split("+"))) for group in groups]}  # fmt: skip
     table = found.assign(target=[names.task(str(t)) for t in found.target],

@@ -136,7 +136,7 @@ def forest(found: Finding, names: Names, column: str) -> tuple[Picture, ...]:
             for row in kept.itertuples()
         ]  # fmt: skip
         caption = INTERVALS if len(kept) == len(table) else f"{INTERVALS} The {len(kept)} largest of {len(table)}."
-        said = largest(table, lambda row: called(str(getattr(row, column))))
+        said = largest(table, lambda row: called(str(getattr(row, column))), found.unit)
         stem, data = part.stem(found.name.replace("_", "-")), {"rows": rows, "unit": found.unit}
         told = part.told(names)
         pictures.append(Picture(stem, found.title, "forest", said, data, told, caption, part.choice))
@@ -167,7 +167,7 @@ def shown(row: Any) -> bool:
     return bool(not pd.isna(p) and p <= CLAIM)
 
 
-def largest(table: pd.DataFrame, called: Callable[[Any], str]) -> str:
+def largest(table: pd.DataFrame, called: Callable[[Any], str], unit: str = "points") -> str:
     """`1 of 6 shown. The largest: tags before topic, +1.17 points (95 % +0.50 to +1.84).`"""
     rows = list(table.itertuples())
     sure = [row for row in rows if shown(row)]
@@ -175,7 +175,7 @@ def largest(table: pd.DataFrame, called: Callable[[Any], str]) -> str:
     known = hasattr(row, "low") and not pd.isna(row.low)
     interval = f" (95 % {row.low:+.2f} to {row.high:+.2f})" if known else ""
     first = "The only one" if len(rows) == 1 else "The largest" if not sure else "The largest of these"
-    return f"{len(sure)} of {len(rows)} shown. {first}: {called(row)}, {row.estimate:+.2f} points{interval}."
+    return f"{len(sure)} of {len(rows)} shown. {first}: {called(row)}, {row.estimate:+.2f}{'' if unit != 'points' else ' points'}{interval}."
 
 
 def figure(value: float) -> float | None:

@@ -22,6 +22,9 @@ Data = Mapping[str, Any]
 LONGEST = 48
 """Characters of a label; the middle of a longer one is left out."""
 
+WRITTEN = 12
+"""Columns of a matrix up to which its figures are written into it."""
+
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
@@ -97,24 +100,27 @@ def _heat(data: Data) -> Figure:
 def _matrix(data: Data) -> Figure:
     rows, columns = labels(data["rows"]), labels(data["columns"])
     values = data["values"]
-    most = max([abs(v) for row in values for v in row if v is not None], default=1.0) or 1.0
+    most = data.get("most") or max([abs(v) for row in values for v in row if v is not None], default=1.0) or 1.0
+    many = len(columns) > WRITTEN
     texts = [
         [_signed(v) + (" ●" if mark else "") for v, mark in zip(own, marks, strict=True)]
         for own, marks in zip(values, data["marks"], strict=True)
     ]
     trace = {
-        "type": "heatmap", "x": columns, "y": rows, "z": values, "text": texts, "texttemplate": "%{text}",
-        "coloraxis": "coloraxis", "xgap": 2, "ygap": 2, "hoverongaps": False,
+        "type": "heatmap", "x": columns, "y": rows, "z": values, "coloraxis": "coloraxis", "hoverongaps": False,
+        "xgap": 1 if many else 2, "ygap": 1 if many else 2,
+        **({} if many else {"text": texts, "texttemplate": "%{text}"}),
         "hovertemplate": f"%{{y}} · %{{x}}: <b>%{{z:+.2f}}</b> {label(data['unit'])}<extra></extra>",
     }  # fmt: skip
     return {"data": [trace], "layout": {
-        "height": 130 + 52 * len(rows), "coloraxis": {"colorscale": "diverging", "cmin": -most, "cmax": most,
+        "height": 190 + 17 * len(rows) if many else 130 + 52 * len(rows),
+        "coloraxis": {"colorscale": "diverging", "cmin": -most, "cmax": most,
                                                       "colorbar": {"title": {"text": label(data["unit"])}}},
         "xaxis": {"type": "category", "title": {"text": label(data["column_title"])}, "showgrid": False, "side": "top",
                   "zeroline": False},
         "yaxis": {"type": "category", "title": {"text": label(data["row_title"])}, "showgrid": False,
                   "autorange": "reversed"},
-        "meta": {"min_width": _wide(rows) + 64 * len(columns) + 110},
+        "meta": {"min_width": _wide(rows) + (17 if many else 64) * len(columns) + 110},
     }}  # fmt: skip
 
 
@@ -142,7 +148,7 @@ def _forest(data: Data) -> Figure:
         })  # fmt: skip
     return {"data": traces, "layout": {
         "height": 110 + 24 * len(rows), "showlegend": len(traces) > 1,
-        "xaxis": {"title": {"text": label(data["unit"])}, "zeroline": True, "zerolinewidth": 1.5},
+        "xaxis": {"title": {"text": label(data["unit"])}, "zerolinewidth": 1.5, "rangemode": "tozero"},
         "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False,
                   "range": [-0.7, len(names) - 0.3]},
         "meta": {"min_width": _wide(names) + 280},
@@ -171,7 +177,7 @@ def _scatter(data: Data) -> Figure:
     return {"data": traces, "layout": {
         "height": 470, "xaxis": {"title": {"text": label(f"{data['x']}, {data['x_unit']}")}, "zeroline": False},
         "yaxis": {"title": {"text": label(f"{data['y']}, {data['y_unit']}")}, "zeroline": False}, "showlegend": True,
-        "margin": {"l": 8, "r": 24, "t": 16, "b": 8}, "meta": {"min_width": 480},
+        "margin": {"l": 8, "r": 24, "t": 16, "b": 8}, "meta": {"min_width": 340},
     }}  # fmt: skip
 
 
@@ -200,7 +206,7 @@ def _lines(data: Data) -> Figure:
         x |= {"tickvals": sorted({v for one in data["series"] for v in one["x"]})}
     return {"data": traces, "layout": {
         "height": 430, "xaxis": x, "yaxis": {"title": {"text": label(data["y"])}, "zeroline": False},
-        "hovermode": "x unified", "showlegend": True, "hoverlabel": {"namelength": -1}, "meta": {"min_width": 480},
+        "hovermode": "x unified", "showlegend": True, "hoverlabel": {"namelength": -1}, "meta": {"min_width": 340},
     }}  # fmt: skip
 
 
@@ -223,7 +229,7 @@ def _landscape(data: Data) -> Figure:
     return {"data": [trace], "layout": {
         "height": 520, "xaxis": bare, "yaxis": {**bare, "scaleanchor": "x"}, "showlegend": False,
         "coloraxis": {"colorscale": "sequential", "colorbar": {"title": {"text": label(data["value"])}}},
-        "margin": {"l": 40, "r": 8, "t": 32, "b": 16}, "meta": {"min_width": 480},
+        "margin": {"l": 40, "r": 8, "t": 32, "b": 16}, "meta": {"min_width": 340},
     }}  # fmt: skip
 
 
@@ -261,7 +267,7 @@ def _bars(data: Data) -> Figure:
         "height": 90 + 34 * len(names), "bargap": 0.35,
         "xaxis": {"title": {"text": label(data["x"])}, "rangemode": "tozero"},
         "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False},
-        "margin": {"l": 8, "r": 56, "t": 8, "b": 8}, "meta": {"min_width": 420},
+        "margin": {"l": 8, "r": 56, "t": 8, "b": 8}, "meta": {"min_width": 340},
     }}  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def head(
         recommended="" if choice is None else choice.candidate,
         why="No candidate has all of its roots, so none is recommended." if choice is None else choice.why,
         keys=tuple(_keys(results, board, choice, names)),
-        primary=_capital(primary.sentence.removeprefix("Primary: ")) if primary else "",
+        primary=capital(primary.sentence.removeprefix("Primary: ")) if primary else "",
         caveats=tuple(_caveats(findings, primary, model)),
     )
 
@@ -81,7 +81,8 @@ def _caveats(findings: tuple[Finding, ...], primary: Finding | None, model: str)
     return [*(limits or (ONE_CHECKPOINT.format(model=model),)), *(f"Of the primary result: {note}." for note in notes)]
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """With its first letter large."""
     return text[:1].upper() + text[1:]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from search.analysis.finding import Finding
+from search.report import across
 from search.report.cells import Cells, about_language, called
 from search.report.names import Names
 from search.report.parts import Group, Picture, Section
@@ -21,7 +24,7 @@ SIZED = 150_000
 """Figures of language pages above which targets are left out of them."""
 
 
-def section(cells: Cells, names: Names) -> Section:
+def section(cells: Cells, findings: Sequence[Finding], names: Names) -> Section:
     """Heat maps of clean and robust scores and of gaps to English: best orders on top, languages by family."""
     made = [
         _heat(cells.by_language, names, "clean", "Clean", "Clean scores by language", "score", "%"),
@@ -31,8 +34,9 @@ def section(cells: Cells, names: Names) -> Section:
     pictures = tuple(picture for picture in made if picture is not None)
     lead = "Means over targets. Orders from the best on top, languages grouped by family."
     return Section(
-        "languages", "Languages", lead, (Group("Language × order", pictures),) if pictures else (),
-        findings=("languages", "families", "scripts", "distance"),
+        "languages", "Languages", lead,
+        (Group("Language × order", pictures), *across.groups(findings, names)) if pictures else (),
+        findings=("by_language", "gaps"),
         missing="" if pictures else "no candidate has a score in any language.",
     )  # fmt: skip
 

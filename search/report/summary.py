@@ -17,7 +17,7 @@ from search.report import budgets, curves, effects, landscape, languages, search
 from search.report.board import shown_columns
 from search.report.cells import Cells
 from search.report.cite import cite
-from search.report.head import Choice, alike, head, recommended
+from search.report.head import Choice, alike, capital, head, recommended
 from search.report.names import Names, groups_of
 from search.report.parts import Section, Summary
 from search.results import Results
@@ -49,7 +49,7 @@ def summarize(
         findings=found,
         about=_about(results, names, board)
         | _recommendation(results, choice)
-        | {"answer": dict(answer or {}), "frozen": _frozen(found)},
+        | {"answer": {key: capital(text) for key, text in (answer or {}).items()}, "frozen": _frozen(found)},
     )
 
 
@@ -66,7 +66,7 @@ def _sections(
     scored = board.dropna(subset="candidate") if len(board) else board
     scores = scored.set_index("candidate").score.astype(float) if len(board) else pd.Series(dtype=float)
     return [
-        languages.section(cells, names),
+        languages.section(cells, findings, names),
         effects.section(findings, names),
         tradeoff.section(pareto(results.own, board, results.prices), names),
         curves.severities(results, ranked, best, names),

@@ -13,9 +13,9 @@ import pandas as pd
 from search.analysis.finding import Finding
 from search.files import write
 from search.report.card import card
-from search.report.html import render
 from search.report.markdown import to_markdown
 from search.report.parts import Section, Summary, columns, records
+from search.report.rendering import render
 from search.report.summary import summarize
 from search.results import Results
 

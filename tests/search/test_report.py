@@ -203,14 +203,15 @@ def test_pareto_pictures_name_the_front(study):
 
 def test_a_finding_of_budgets_becomes_curves():
     table = pd.DataFrame({
-        "recipe": ["attack:pruthi"] * 2 + ["attack:pwws"] * 2, "queries": [10, 20, 10, 20],
-        "estimate": [50, 40, 60, 55],
+        "attack": "pruthi", "target": ["a", "a", "b", "b", "a"], "family": ["all"] * 4 + ["Turkic"], "who": "best",
+        "queries": [20, 10, 10, 20, 10], "estimate": [0.4, 0.5, 0.6, 0.55, 0.1], "low": 0.1, "high": 0.7,
     })  # fmt: skip
-    section = budgets.section([Finding("budgets", "Budgets", table, "It falls.")], Names([], pd.DataFrame()))
-    series = section.groups[0].pictures[0].data["series"]
-    assert [(one["name"], one["x"], one["y"]) for one in series] == [
-        ("pruthi", [10, 20], [50, 40]), ("pwws", [10, 20], [60, 55]),
-    ]  # fmt: skip
+    section = budgets.section([Finding("budget_curves", "Budgets", table, "It falls.")], Names([], pd.DataFrame()))
+    first, second = section.groups[0].pictures
+    series = first.data["series"][0]
+    assert (series["name"], series["x"], series["y"]) == ("the best order", [10, 20], [50.0, 40.0])
+    assert series["half"] == [30.0, 30.0]
+    assert (first.choice, second.choice) == ("a", "b")
 
 
 def test_names_are_short_and_no_two_alike():

@@ -21,8 +21,8 @@ from search.analysis.finding import Finding
 from search.analysis.findings import findings
 from search.publish import published
 from search.report.figures import DRAWINGS, LONGEST, draw, label, labels
-from search.report.html import embedded, render
 from search.report.markdown import to_markdown
+from search.report.rendering import embedded, render
 from search.report.summary import summarize
 from search.report.theme import paper, themed, themes
 from search.report.write import write_report

@@ -24,7 +24,7 @@ FILES = {
     "leaderboard.html", "leaderboard.tex", "leaderboard.parquet",
     "candidates.parquet", "candidates.csv", "stages.parquet", "stages.csv", "scores.parquet", "scores.csv",
     "predictions/tags.parquet", "predictions/links.parquet", "answer.csv", "answer.parquet", "pareto.csv",
-    "pareto.parquet", "analysis.json", "analysis.md",
+    "pareto.parquet", "analysis.json", "analysis.md", "report.html", "report.md", "report.json", "cards/RECOMMENDED.md",
 }  # fmt: skip
 
 
