@@ -98,7 +98,7 @@ def _columns(board: pd.DataFrame, labels: Mapping[str, str]) -> Iterator[Column]
     yield Column("order", lambda record: str(record["order"]), words=True)
     for name in varied:
         yield Column(name.replace("_", " "), partial(_value, name), words=name in ("run", "method"))
-    if "tuned_share" in board and board.tuned_share.nunique(dropna=False) > 1:
+    if "tuned_share" in board and board.tuned_share.round(6).nunique(dropna=False) > 1:
         yield Column("tuned %", lambda record: _figure(record["tuned_share"] * 100, 2))
     roots = int(board.seeds.max()) if len(board) else 0
     yield Column("score ↑", partial(_score, "score", "score_half_width", "seeds", roots), "score", 1)
