@@ -1,4 +1,4 @@
-"""Across languages: where an order gains, whether orders rank alike everywhere, and what goes with the gap to English."""
+"""Across languages: where an order gains, whether orders rank alike everywhere, what goes with the gap to English."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _agreement(found: Finding, names: Names) -> tuple[Picture, ...]:
     table = found.table[(found.table["first"] != MEAN) & (found.table["second"] != MEAN) & found.table.estimate.notna()]
     for (method, kind), rows in table.groupby(["method", "kind"], sort=False):
         parts = list(dict.fromkeys([*rows["first"], *rows["second"]]))
-        if kind not in KINDS and kind != "target" or len(parts) < 2:
+        if kind not in (*KINDS, "target") or len(parts) < 2:
             continue
         values = np.full((len(parts), len(parts)), np.nan)
         for row in rows.itertuples():

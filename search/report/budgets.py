@@ -44,7 +44,7 @@ def _picture(found: Finding, rows: pd.DataFrame, number: int, choice: str) -> Pi
         series.append({"name": WHO.get(str(who), str(who)), "x": [int(q) for q in part.queries],
                        "y": [figure(100 * e) for e in part.estimate], "half": half})  # fmt: skip
     falls = {one["name"]: one["y"][-1] for one in series}
-    most = max(int(rows.queries.max()), 0)
+    most = int(rows.queries.max())
     said = (
         f"After {most} queries: " + ", ".join(f"{name} {left:.0f} %" for name, left in falls.items()) + " still right."
     )

@@ -175,7 +175,8 @@ def largest(table: pd.DataFrame, called: Callable[[Any], str], unit: str = "poin
     known = hasattr(row, "low") and not pd.isna(row.low)
     interval = f" (95 % {row.low:+.2f} to {row.high:+.2f})" if known else ""
     first = "The only one" if len(rows) == 1 else "The largest" if not sure else "The largest of these"
-    return f"{len(sure)} of {len(rows)} shown. {first}: {called(row)}, {row.estimate:+.2f}{'' if unit != 'points' else ' points'}{interval}."
+    what = " points" if unit == "points" else ""
+    return f"{len(sure)} of {len(rows)} shown. {first}: {called(row)}, {row.estimate:+.2f}{what}{interval}."
 
 
 def figure(value: float) -> float | None:
