@@ -193,6 +193,8 @@ def _held_out(seen: pd.DataFrame, told: pd.DataFrame) -> dict[str, Any]:
 
 def _finals(results: Results) -> list[dict[str, Any]]:
     """Each finalist's selection score at fresh roots beside that of the study's own roots, in percent."""
+    if not len(results.finals):
+        return []
     about = results.candidates.drop_duplicates("candidate").set_index("candidate").value
     rows = []
     for row in results.finals.itertuples():

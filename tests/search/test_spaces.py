@@ -15,7 +15,7 @@ from planted import row
 from search.analysis.representations import MARGIN
 from search.describe import describe
 from search.planner import Planner
-from search.publish import publish
+from search.publish import published
 from search.results import Results, Run
 from search.run_folder import RunFolder
 from search.settings import load_settings
@@ -170,10 +170,12 @@ def test_representations_go_with_the_scores_of_what_is_compared(tmp_path):
         for code, more in itertools.product(("ar", "de", "es", "hi", "sw"), ({}, margin)):
             rows.append(row("none", "full", 0, "mini-xnli", code, rng.gauss(50, 9), **about, **more))
     candidates = pd.DataFrame({"candidate": [], "order": [], "stage_cost": [], "price": []})
-    manifest = {"title": "", "notes": [], "grid": {}, "apart": {}, "tasks": {}}
+    grid = {"mini-xnli": ["ar", "de", "es", "hi", "sw"]}
+    manifest = {"title": "", "notes": [], "grid": grid, "apart": {}, "tasks": {}, "perturbed": {}, "partial": {}}
     results = Results((Run(tmp_path, manifest, study.settings),), pd.DataFrame(rows), candidates, pd.DataFrame())
-    assert publish(results, tmp_path).about["answer"]["question"] == study.settings.question
-    assert pd.read_csv(tmp_path / "representations.csv").candidates.tolist() == [1]
+    made, tables = published(results)
+    assert made.about["answer"]["question"] == study.settings.question
+    assert tables["representations"].candidates.tolist() == [1]
 
 
 def test_models_sizes_are_in_the_scores(tmp_path):
