@@ -115,7 +115,9 @@ def findings(results: Results, distances: str | None = None) -> list[Finding]:
     designs = Designs(results)
     first = primary(designs)
     about = first.table.to_dict("records")[0]
-    makes = EXPLORATORY | {"distance": ("Distance", lambda designs: distance(designs.results, distances))}
+    makes = dict(EXPLORATORY)
+    if distances is not None:
+        makes["distance"] = ("Distance", lambda designs: distance(designs.results, distances))
     made = [_made(name, title, make, designs) for name, (title, make) in makes.items()]
     rest = with_q([one for one in made if one is not None], about)
     questions = _made(

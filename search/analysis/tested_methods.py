@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from search.analysis.asked import Row, ask, between_arms, icl_pair, nothing, of_estimate, trained_pair
+from search.analysis.asked import COLUMNS, Row, ask, between_arms, icl_pair, nothing, of_estimate, trained_pair
 from search.analysis.contrasts import gain_contrasts, method_contrasts
 from search.analysis.design import Design
 from search.analysis.designs import Designs
@@ -100,7 +102,7 @@ def prompts(designs: Designs) -> Finding:
         return Finding(
             name, title, pd.DataFrame(), "Nothing to compare: the study has one kind of prompt and nothing else."
         )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([{**dict.fromkeys(COLUMNS, math.nan), **row} for row in rows])
     return Finding(name, title, table, _prompts_sentence(table), notes=_sizes(designs))
 
 
