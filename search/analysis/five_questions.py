@@ -128,6 +128,7 @@ def _answer(part: _Part, found: Mapping[str, Finding], primary: Mapping[str, Any
     if row is None:
         told = f"Not asked by this study: {part.lacking}. `{part.command}` would."
         return {**about, "verdict": NOT_ASKED, "answer": told, "kind": "", "command": part.command}
+    row = {**dict.fromkeys(COLUMNS, math.nan), **row}  # a table has no columns for what none of its rows has
     if str(row["reason"]).startswith("not testable: no set of tasks has two orders"):
         command = f"{results.manifest['command']} --set orders.kind=subsets --set orders.max_length=2"
         told = f"Not asked by this study: no set of tasks has two orders. `{command}` would."
