@@ -17,7 +17,7 @@ run: setup
 	$(BIN)/python search/run.py --space orders
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

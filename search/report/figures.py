@@ -8,6 +8,7 @@ pixels below which a figure scrolls inside its box instead of shrinking.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ LONGEST = 48
 
 WRITTEN = 12
 """Columns of a matrix up to which its figures are written into it."""
+
+NAMED = 6
+"""The best orders that a map names, as far as there is room."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
@@ -214,7 +218,7 @@ def _landscape(data: Data) -> Figure:
     points = data["points"]
     names = [label(one["label"]) for one in points]
     by = sorted(range(len(points)), key=lambda i: -points[i]["value"])
-    written = {*by[:3], *(i for i, one in enumerate(points) if one["label"] == "none")}
+    written = _apart(points, [*(i for i, one in enumerate(points) if one["label"] == "none"), *by[:NAMED]])
     trace = {
         "type": "scatter", "mode": "markers+text", "x": [one["x"] for one in points], "y": [one["y"] for one in points],
         "customdata": names, "text": [names[i] if i in written else "" for i in range(len(points))],
@@ -231,6 +235,16 @@ def _landscape(data: Data) -> Figure:
         "coloraxis": {"colorscale": "sequential", "colorbar": {"title": {"text": label(data["value"])}}},
         "margin": {"l": 40, "r": 8, "t": 32, "b": 16}, "meta": {"min_width": 340},
     }}  # fmt: skip
+
+
+def _apart(points: Sequence[Data], wanted: Iterable[int]) -> set[int]:
+    """Those of the wanted points whose names would not run into one another's, the first ones first."""
+    reach = max((abs(one[axis]) for one in points for axis in ("x", "y")), default=0.0) * 0.4
+    found: list[int] = []
+    for i in wanted:
+        if all(math.hypot(points[i]["x"] - points[j]["x"], points[i]["y"] - points[j]["y"]) > reach for j in found):
+            found.append(i)
+    return set(found)
 
 
 def _icicle(data: Data) -> Figure:

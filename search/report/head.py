@@ -74,6 +74,15 @@ def head(
     )
 
 
+def against_none(results: Results, choice: Choice | None) -> str:
+    """What is to be said of a recommended order that is shown to be worse than none; empty of others."""
+    gain = None if choice is None else gain_over_none(results, choice.candidate)
+    if gain is None or gain.mean is None or not gain.excludes_zero or gain.mean > 0:
+        return ""
+    where = "English dev" if results.seen == "dev" else "the search half"
+    return f"On test it is shown to be worse than no intermediate task: what {where} prefers does not transfer here."
+
+
 def _caveats(findings: tuple[Finding, ...], primary: Finding | None, model: str) -> list[str]:
     """What any conclusion is limited to, and what is to be known of the primary one."""
     limits = next((one.notes for one in findings if one.name == "estimand" and one.notes), ())

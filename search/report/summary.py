@@ -17,7 +17,7 @@ from search.report import budgets, curves, effects, landscape, languages, search
 from search.report.board import shown_columns
 from search.report.cells import Cells
 from search.report.cite import cite
-from search.report.head import Choice, alike, capital, head, recommended
+from search.report.head import Choice, against_none, alike, capital, head, recommended
 from search.report.names import Names, groups_of
 from search.report.parts import Section, Summary
 from search.results import Results
@@ -109,7 +109,8 @@ def _recommendation(results: Results, choice: Choice | None) -> dict[str, Any]:
     length = "" if pd.isna(about.prompt_length) else f", prompt length {int(about.prompt_length)}"
     settings = f"method {about.method}, learning rate {about.learning_rate:g}{length}"
     chosen = {"order": str(about.order), "settings": settings, "method": str(about.method)}
-    return {"recommended": chosen, "alike": alike(choice.row)}
+    told = [against_none(results, choice), alike(choice.row)]
+    return {"recommended": chosen, "alike": " ".join(filter(None, told))}
 
 
 def _about(results: Results, names: Names, board: pd.DataFrame) -> dict[str, Any]:

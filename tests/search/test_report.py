@@ -77,6 +77,17 @@ def test_what_is_best_on_test_alone_is_not_recommended(tmp_path):
     assert recommended(results, board).candidate == "mini-topic full 0.0007"
 
 
+def test_it_is_said_where_the_recommended_order_is_worse_than_none(tmp_path, study):
+    folder = made_run(tmp_path / "run", max_length=1, roots=5, effects={"none": 9.0}, luck_sd=0.3, leaf_sd=0.3)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores.loc[(scores.portion == "dev") & (scores.order == "mini-topic"), "value"] += 0.15
+    scores.to_parquet(folder / "scores.parquet")
+    results = load([folder])
+    told = summarize(results, published(results)[0].board, []).about["alike"]
+    assert told.startswith("On test it is shown to be worse than no intermediate task")
+    assert "worse" not in study.summary.about["alike"]
+
+
 def test_finals_name_the_recommended_order_and_its_score(study):
     finals = pd.DataFrame({
         "candidate": ["mini-nli full 0.0007", "none full 0.0007"], "named": [True, False], "score": [77.7, 60.0],

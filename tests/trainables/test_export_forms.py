@@ -340,6 +340,6 @@ def test_trained_models_of_the_micro_encoder(tmp_path):
     from exporting import VARIANTS, trained
     from test_export import compare
 
-    place = workplace(tmp_path, str(MICRO), limit=200)
-    runs = [(variant, trained(place, variant, steps=40, learning_rate=3e-3)) for variant in VARIANTS]
+    place = workplace(tmp_path, str(MICRO), limit=60)
+    runs = [(variant, trained(place, variant, steps=15, learning_rate=3e-3)) for variant in VARIANTS]
     compare(tmp_path, place, runs)
