@@ -89,7 +89,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = measure(Path(folder))
     if given.record:
-        record("Report of 300 orders × 40 languages", lines, "python -m benchmarks.report_size")
+        record("The report of 300 orders × 40 languages", lines, "python -m benchmarks.report_size")
     else:
         sys.stdout.write("\n".join(lines) + "\n")
 

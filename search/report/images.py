@@ -21,7 +21,7 @@ WIDTH, SCALE = 900, 3
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
-SECONDS = 120
+SECONDS = 300
 """For one picture."""
 
 
