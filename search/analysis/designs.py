@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from search.analysis.design import Design
+from search.analysis.comparisons import order_contrasts, weighted
+from search.analysis.covariance import Classes, classes
+from search.analysis.design import Array, Design
 from search.analysis.outcomes import arms, as_design, clean_cells, reduced, robust_cells
 from search.analysis.overall import by_order, candidates
 from search.order import Order
@@ -26,6 +28,7 @@ class Designs:
     def __init__(self, results: Results) -> None:
         self.results = results
         self._made: dict[str, Any] = {}
+        self._compared: dict[tuple[str, ...], tuple[Array, Array, Classes]] = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._found: dict[tuple[str, str | None, bool], Design | None] = {}
 
@@ -71,11 +74,21 @@ class Designs:
 
     def made(self, values: pd.DataFrame, method: str | None = None) -> Design | None:
         """The design of any table of candidates × roots, in percent."""
-        return as_design(self.results, values, method, self._about)
+        return as_design(self.results, values, method, self.about)
 
     @cached_property
-    def _about(self) -> pd.DataFrame:
+    def about(self) -> pd.DataFrame:
+        """`outcomes.arms` of the results."""
         return arms(self.results)
+
+    def compared(self, design: Design) -> tuple[Array, Array, Classes]:
+        """Contrasts among the orders of each set, the same weighted, and which pairs are alike (`order_tests.f_test`):
+        made once for the same candidates, whatever the outcome."""
+        key = design.names
+        if key not in self._compared:
+            contrasts = order_contrasts(design)
+            self._compared[key] = contrasts, weighted(contrasts, design), classes(design)
+        return self._compared[key]
 
     def once(self, name: str, make: Callable[[Results], T]) -> T:
         """Whatever is made of the results, made at the first call of this name."""

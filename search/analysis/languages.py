@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from search.analysis.comparisons import order_contrasts, weighted
-from search.analysis.covariance import classes
 from search.analysis.design import Design
 from search.analysis.designs import Designs, is_sham
 from search.analysis.finding import Finding
@@ -17,7 +15,7 @@ from search.analysis.intervals import NOTHING, Estimate, over_roots
 from search.analysis.linear import CLAIM, t_over_roots
 from search.analysis.multiple import holm
 from search.analysis.order_tests import F_TEST, ROOTS_FOR_F, f_test, spread, untestable
-from search.analysis.outcomes import PARTS, arms, as_design, groups, outcome_table, reduced
+from search.analysis.outcomes import PARTS, arms, groups, outcome_table, reduced
 from search.analysis.selection import ranked
 from search.order import EMPTY, Order
 from search.results import Results
@@ -78,31 +76,31 @@ def best_order(results: Results) -> str | None:
 
 def order_f(designs: Designs, values: pd.DataFrame) -> dict[str, Any]:
     """Of a table of candidates × roots: orders, `spread`, `order_sd`, `order_p` (F) of the orders, and a reason."""
-    design = as_design(designs.results, values)
+    design = designs.made(values)
     design = None if design is None else designs.real(design)
     nothing = {"orders": 0, "spread": math.nan, "order_sd": math.nan, "order_p": math.nan}
     if design is None:
         return nothing | {"reason": "no candidate has all roots"}
     row = nothing | {"orders": design.size, "spread": float(np.ptp(design.means)), "reason": ""}
-    contrasts = order_contrasts(design)
-    if not len(contrasts):
+    if not len(designs.compared(design)[0]):
         return row | {"reason": "not testable: no set of tasks has two orders"}
-    return row | _tested(design, contrasts)
+    return row | _tested(designs, design)
 
 
-def _tested(design: Design, contrasts: Any) -> dict[str, Any]:
+def _tested(designs: Designs, design: Design) -> dict[str, Any]:
+    contrasts, scaled, alike = designs.compared(design)
     raw, noise = spread(design.values, contrasts)
     if design.roots < ROOTS_FOR_F:
         return {"reason": untestable(design.roots)}
     row = {"order_sd": math.sqrt(max(raw - noise, 0))}
     if math.sqrt(noise) < NOTHING:
         return row | {"reason": "not testable: roots do not differ"}
-    test = f_test(design.values, weighted(contrasts, design), classes(design))
+    test = f_test(design.values, scaled, alike)
     return row | {"order_p": float(test.p)}
 
 
 def _part(designs: Designs, cells: pd.DataFrame, outcome: str, best: str) -> dict[str, Any]:
-    values, about = reduced(cells, outcome), arms(designs.results)
+    values, about = reduced(cells, outcome), designs.about
     kind, _, name = outcome.partition(":")
     languages = sum(PARTS[kind](code) == name for code in cells.index.unique("language"))
     base, nan = about.base[best], math.nan

@@ -9,9 +9,6 @@ import numpy as np
 import pandas as pd
 
 from search.analysis.asked import Row, ask
-from search.analysis.comparisons import order_contrasts, weighted
-from search.analysis.covariance import Classes, classes
-from search.analysis.design import Array
 from search.analysis.designs import Designs
 from search.analysis.finding import Finding
 from search.analysis.intervals import NOTHING
@@ -89,8 +86,7 @@ def order_by_family(designs: Designs) -> Finding:
     of one question. Always the F test: at 6 roots the sign-flip has no p below 0.03, which no correction survives.
     """
     name, title = "order_by_family", "The order, in each language family"
-    test = _FTest(designs)
-    rows = [row for outcome in ("score", "robust_score") for row in _families(test, outcome)]
+    rows = [row for outcome in ("score", "robust_score") for row in _families(designs, outcome)]
     if not rows:
         return Finding(name, title, pd.DataFrame(), "There is too little to say: there are no two language families.")
     table = pd.DataFrame(rows)
@@ -104,37 +100,27 @@ def order_by_family(designs: Designs) -> Finding:
     return Finding(name, title, table, _family_sentence(table), notes=notes)
 
 
-class _FTest:
-    """The order's F test of several tables of the same candidates, whose contrasts are made once."""
-
-    def __init__(self, designs: Designs) -> None:
-        self.designs = designs
-        self._made: dict[tuple[str, ...], tuple[Array, Array, Classes]] = {}
-
-    def __call__(self, values: pd.DataFrame) -> Row | None:
-        """n, estimate, p and reason of candidates × roots; None where there is no design."""
-        design = self.designs.made(values)
-        design = None if design is None else self.designs.real(design)
-        if design is None:
-            return None
-        if design.names not in self._made:
-            contrasts = order_contrasts(design)
-            self._made[design.names] = contrasts, weighted(contrasts, design), classes(design)
-        contrasts, scaled, alike = self._made[design.names]
-        row: Row = {"n": design.roots, "estimate": math.nan, "p": math.nan, "reason": ""}
-        if not len(contrasts):
-            return row | {"reason": "not testable: no set of tasks has two orders"}
-        raw, noise = spread(design.values, contrasts)
-        row["estimate"] = math.sqrt(max(raw - noise, 0)) if design.roots > 1 else math.nan
-        if design.roots < ROOTS_FOR_F:
-            return row | {"reason": untestable(design.roots)}
-        if math.sqrt(noise) < NOTHING:
-            return row | {"reason": "not testable: roots do not differ"}
-        return row | {"p": float(f_test(design.values, scaled, alike).p)}
+def _f_row(designs: Designs, values: pd.DataFrame) -> Row | None:
+    """n, estimate, p and reason of the order's F test of candidates × roots; None where there is no design."""
+    design = designs.made(values)
+    design = None if design is None else designs.real(design)
+    if design is None:
+        return None
+    contrasts, scaled, alike = designs.compared(design)
+    row: Row = {"n": design.roots, "estimate": math.nan, "p": math.nan, "reason": ""}
+    if not len(contrasts):
+        return row | {"reason": "not testable: no set of tasks has two orders"}
+    raw, noise = spread(design.values, contrasts)
+    row["estimate"] = math.sqrt(max(raw - noise, 0)) if design.roots > 1 else math.nan
+    if design.roots < ROOTS_FOR_F:
+        return row | {"reason": untestable(design.roots)}
+    if math.sqrt(noise) < NOTHING:
+        return row | {"reason": "not testable: roots do not differ"}
+    return row | {"p": float(f_test(design.values, scaled, alike).p)}
 
 
-def _families(test: _FTest, outcome: str) -> Rows:
-    cells = test.designs.robust if outcome == "robust_score" else test.designs.clean
+def _families(designs: Designs, outcome: str) -> Rows:
+    cells = designs.robust if outcome == "robust_score" else designs.clean
     names = groups(cells, "family") if len(cells) else []
     rows: Rows = []
     for family in names if len(names) > 1 else []:
@@ -145,7 +131,7 @@ def _families(test: _FTest, outcome: str) -> Rows:
         if outside.shape == inside.shape:
             asked["otherwise"] = inside - outside
         for asks, values in asked.items():
-            row = test(values)
+            row = _f_row(designs, values)
             rows += [] if row is None else [{**about, "asks": asks, **row}]
     return rows
 
