@@ -164,7 +164,7 @@ def test_each_finding_is_a_table_and_all_are_json_and_markdown(results, found, t
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
-    path = made_run(tmp_path / "run", tasks=TASKS, roots=3, edits=("keyboard",))
+    path = made_run(tmp_path / "run", tasks=TASKS, roots=3)
     one, two = ((results := load([path])), findings(results)), ((again := load([path])), findings(again))
     assert to_json(*one) == to_json(*two) and to_markdown(*one) == to_markdown(*two)
 
