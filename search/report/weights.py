@@ -38,10 +38,9 @@ def export_model(results: Results, summary: Summary, folder: Path) -> list[Path]
 
     Raises Mistake where the run's data or model changed, where the store lacks weights, or the folder holds something.
     """
+    place, stages, root = _opened(results, summary)
     from trainables.export import export_models
 
-    root = root_of(results, summary.head.recommended)
-    place, stages = _opened(results, summary, root)
     clean = [stage for stage in stages if not stage.measure]
     text = card(results, summary, exported=f"those of root {root}, {_chosen_by(results)}")
     return export_models(place, clean, folder, scores_of(results, summary.head.recommended, root), text)
@@ -49,10 +48,9 @@ def export_model(results: Results, summary: Summary, folder: Path) -> list[Path]
 
 def examples(results: Results, summary: Summary, count: int) -> dict[str, list[dict[str, Any]]]:
     """By language, `count` items of each target: texts clean and changed, gold and predictions, for people to read."""
+    place, stages, _ = _opened(results, summary)
     from trainables.shown import shown_examples
 
-    root = root_of(results, summary.head.recommended)
-    place, stages = _opened(results, summary, root)
     found: dict[str, list[dict[str, Any]]] = {}
     for row in shown_examples(place, stages, count):
         found.setdefault(str(row["language"]), []).append(told(row))
@@ -111,17 +109,19 @@ def scores_of(results: Results, candidate: str, root: int) -> dict[str, Any]:
     return {"candidate": candidate, "root": root, "portion": results.portion, "scores": found}
 
 
-def _opened(results: Results, summary: Summary, root: int) -> tuple[Workplace, list[Stage]]:
-    """The workplace of the study, and the recommended candidate's score stages at a root."""
+def _opened(results: Results, summary: Summary) -> tuple[Workplace, list[Stage], int]:
+    """The workplace of the study, and the recommended candidate's score stages at the root that is shown.
+
+    torch is imported only once all is found to be in order.
+    """
     from search.study import Study
-    from trainables.bench import Workplace
 
     name = summary.head.recommended
     if not name:
         raise Mistake("no order is recommended", right="a run in which some candidate has all of its roots")
     if results.differences:
         raise Mistake("runs that were mixed have no models of one study", right="one run, without --mix")
-    about = candidates(results.scores).loc[name]
+    root, about = root_of(results, name), candidates(results.scores).loc[name]
     length = None if pd.isna(about.prompt_length) else int(about.prompt_length)
     study = Study(results.settings)
     one = Candidate(Order.parse(str(about.order)), str(about.method), float(about.learning_rate), length)
@@ -131,7 +131,9 @@ def _opened(results: Results, summary: Summary, root: int) -> tuple[Workplace, l
     if not {stage.key for stage in scored} <= known:
         what = "the run's stages cannot be named any more: data, model, versions or machine are others than they were"
         raise Mistake(what, where=str(results.runs[0].path), right="the machine, data and versions of manifest.json")
-    return Workplace(**json.loads(study.workplace())), scored
+    from trainables.bench import Workplace
+
+    return Workplace(**json.loads(study.workplace())), scored, root
 
 
 def _chosen_by(results: Results) -> str:

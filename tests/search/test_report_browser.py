@@ -29,8 +29,8 @@ def browser():
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
     folder = made_run(
-        tmp_path_factory.mktemp("browser") / "run", max_length=2, roots=3, edits=["keyboard"], severities=[1, 3],
-        methods=("full", "adapter"), forgetting=True, order_sd=0.8,
+        tmp_path_factory.mktemp("browser") / "run", tasks=("mini-nli", "mini-tags", "mini-topic"), max_length=2,
+        roots=3, edits=["keyboard"], severities=[1, 3], methods=("full", "adapter"), forgetting=True, order_sd=0.8,
     )  # fmt: skip
     results = load([folder])
     made = published(results)[0]

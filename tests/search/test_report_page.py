@@ -129,22 +129,23 @@ def test_every_picture_has_a_sentence_a_table_and_headings_in_order(hostile):
 
 def test_plotly_takes_every_figure_in_every_theme(tmp_path):
     folder = made_run(
-        tmp_path / "run", max_length=2, roots=4, edits=["keyboard"], severities=[1, 3], forgetting=True, controls=True,
-        seed_control=5, methods=("full", "adapter"),
+        tmp_path / "run", tasks=("mini-nli", "mini-tags", "mini-topic"), max_length=2, roots=4, edits=["keyboard"],
+        severities=[1, 3], forgetting=True, controls=True, seed_control=5,
     )  # fmt: skip
     results = load([folder])
     summary = summarize(results, published(results)[0].board, findings(results))
     kinds = set()
+    for theme in (*themes().values(), paper()):
+        go.Figure({"layout": {"template": theme["template"]}})  # it checks every name and value
     for picture in summary.pictures():
         kinds.add(picture.kind)
-        for theme in (*themes().values(), paper()):
-            go.Figure(themed(draw(picture), theme))  # it checks every name and value
+        for theme in themes().values():
+            figure = themed(draw(picture), theme)
+            go.Figure({**figure, "layout": {**figure["layout"], "template": None}})
     assert kinds == set(DRAWINGS)
     names = [picture.name for picture in summary.pictures()]
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[\w.-]+", name) for name in names)
-    page = render(summary)
-    assert '<select id="method">' in page
 
 
 def test_the_best_of_each_column_is_bold_and_better_is_told(tmp_path):
