@@ -34,7 +34,9 @@ def page_file(tmp_path_factory):
     )  # fmt: skip
     results = load([folder])
     made = published(results)[0]
-    examples = {"ar": [{"target": "mini-xnli", "as": "clean", "text": "<b>نص</b>", "gold": "yes", "predicted": "no"}]}
+    item = {"target": "mini-xnli", "id": "test-1", "text": "<b>نص</b>", "gold": "yes", "predicted": "no"}
+    shown = [{**item, "as": "clean", "score": "right"}, {**item, "as": "keyboard, severity 1", "score": "wrong"}]
+    examples = {"ar": shown}
     write_report(results, folder, made.board, findings(results), made.about, examples)
     return folder / "report.html"
 
@@ -105,6 +107,7 @@ def test_it_opens_without_a_word_on_the_console_or_a_request_and_draws_what_is_s
 
 def test_the_table_sorts_by_click_and_by_keyboard(page):
     page.fill("#search", "")
+    page.locator('th[data-name="order"] button').click()
     score = page.locator('th[data-name="score"] button')
     score.click()
     values = [float(value) for value in column(page, "score")]
@@ -217,6 +220,10 @@ def test_the_page_of_a_language_shows_its_examples_as_text(page):
     shown = page.locator("#language-page")
     assert shown.locator("h3").inner_text() == "Arabic"
     assert "<b>نص</b>" in shown.inner_text()
+    item = shown.locator(".examples table")
+    assert item.count() == 1  # one item, a row each text
+    assert item.locator("caption").inner_text() == "mini-xnli · test-1 · gold: yes"
+    assert item.locator("tbody tr").count() == 2
     scores = [float(text) for text in shown.locator("td.bar").all_inner_texts()]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == len(orders(page))

@@ -290,18 +290,40 @@
       page.append(box);
       if (own.examples.length) page.append(examples(own));
     };
+    // Items one by one: what the model makes of each text, clean and changed.
+    const about = ["target", "id", "gold"];
+    const told = ["as", "predicted", "score"];
+    const signs = { right: "✓ right", wrong: "✗ wrong" };
     const examples = (own) => {
       const box = make("div", "", { class: "examples" });
-      box.append(make("h4", "Examples"));
+      box.append(make("h4", "Examples, with what the recommended order's model says"));
+      const items = new Map();
       own.examples.forEach((one) => {
-        const list = make("dl");
-        Object.entries(one).forEach(([key, value]) => {
-          if (value === null || value === "") return;
-          const text = make("dd");
-          text.append(make("bdi", String(value)));
-          list.append(make("dt", key.replaceAll("_", " ")), text);
+        const key = JSON.stringify([one.target, one.id]);
+        items.set(key, [...(items.get(key) || []), one]);
+      });
+      items.forEach((rows) => {
+        const fields = [...new Set(rows.flatMap((one) => Object.keys(one)))].filter((key) => !about.includes(key) && !told.includes(key));
+        const made = make("table");
+        const caption = make("caption");
+        caption.append(make("strong", rows[0].target), ` · ${rows[0].id} · gold: `, make("bdi", String(rows[0].gold)));
+        made.append(caption);
+        const head = made.createTHead().insertRow();
+        ["text as", ...fields, "predicted", "score"].forEach((name) => head.append(make("th", name.replaceAll("_", " "), { scope: "col" })));
+        const body = made.createTBody();
+        rows.forEach((one) => {
+          const line = body.insertRow();
+          line.append(make("th", one.as, { scope: "row" }));
+          [...fields, "predicted"].forEach((key) => {
+            const cell = line.insertCell();
+            cell.dir = "auto";
+            cell.append(make("bdi", String(one[key] ?? "")));
+          });
+          line.append(make("td", signs[one.score] || one.score, { class: `score ${one.score}` }));
         });
-        box.append(list);
+        const scroll = make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${rows[0].target}, ${rows[0].id}` });
+        scroll.append(made);
+        box.append(scroll);
       });
       return box;
     };
