@@ -108,6 +108,15 @@ def run_parser() -> Parser:
     how.add_argument("--gpus-per-trial", type=float, help="GPUs of a trial, fractions allowed (0)")
     how.add_argument("--cpus-per-trial", type=count, help="CPU cores and threads of a trial (1)")
     how.add_argument("--max-concurrent", type=count, help="trials at once (as many as fit)")
+    how.add_argument("--dashboard", action="store_true", default=None, help="start Ray's dashboard too, on loopback")
+    how.add_argument("--tracker", help="log every candidate as a run of mlflow or wandb besides (no)")
+    how.add_argument(
+        "--store-budget", metavar="BYTES", help="beyond (20GB) weights that nothing waits for are removed (no limit)"
+    )
+    how.add_argument(
+        "--stall-timeout", type=float, metavar="SECONDS", help="end a worker that has done no batch so long (1800)"
+    )
+    how.add_argument("--grace", type=float, metavar="SECONDS", help="time that a SIGTERM leaves to end a run in (25)")
     how.add_argument(
         "--limit", type=count, help="examples a language and split, training included; stamps results LIMITED"
     )

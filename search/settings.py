@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from search.candidate import Arm
 from search.goals import Goal
@@ -210,6 +210,21 @@ class Settings(Config):
     gpus_per_trial: float = Field(0, ge=0)
     cpus_per_trial: int = Field(1, ge=1)
     max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
+    resources_per_trial: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="custom resources of Ray that a trial asks for, to choose its nodes"
+    )
+    store_budget: ByteSize | None = Field(
+        None,
+        gt=0,
+        description="bytes (20GB): beyond, weights that nothing waits for are removed, and made again if needed",
+    )
+    node_cache: ByteSize = Field(
+        ByteSize(4 * 10**9), ge=0, description="bytes of recent weights that a node keeps for its workers"
+    )
+    stall_timeout: float = Field(1800, ge=1, description="seconds without a batch after which a worker is ended")
+    grace: float = Field(25, ge=0, description="seconds after a SIGTERM within which the run ends")
+    dashboard: bool = Field(False, description="start Ray's dashboard with a Ray of this run's own, on loopback")
+    tracker: Literal["mlflow", "wandb"] | None = Field(None, description="where candidates are logged as runs besides")
     limit: int | None = Field(None, ge=1, description="examples a language and split, training included")
     on_bad_row: Literal["error", "skip"] = Field("error", description="what becomes of a row of data that is malformed")
     primary: PrimarySettings = Field(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 PLACES = {
     "space", "question", "data_dir", "out", "store", "address", "max_concurrent", "on_bad_row", "model", "answer",
     "candidates", "confidence", "finals", "forgetting", "primary", "seed_control", "seed_control_order",
+    "resources_per_trial", "store_budget", "node_cache", "stall_timeout", "grace", "dashboard", "tracker",
 }  # fmt: skip
 """Settings that say where a study runs, what it is called, when it ends, and what is measured besides."""
 

@@ -87,7 +87,7 @@ def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContex
     if planner.finished:
         return nullcontext(0)
     console.print("starting Ray …")
-    from search.runner import cluster
+    from search.cluster import cluster
 
     return cluster(study.settings)
 
