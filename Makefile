@@ -10,7 +10,7 @@ setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,figures,s3]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,figures,s3,trackers]'
 	touch $(DONE)
 
 run: setup
