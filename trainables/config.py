@@ -11,15 +11,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.errors import Mistake, Mistakes, nearest
+from trainables.untrusted import LARGEST_YAML, parse_yaml, read_file
 
 
 class Config(BaseModel):
-    """A configuration: unknown keys are errors, values do not change after reading."""
+    """A configuration: unknown keys are errors, values do not change after reading, nan and inf are no numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 def configs_dir() -> Path:
@@ -37,8 +41,8 @@ def names(folder: str) -> list[str]:
 def find(folder: str, name: str, flag: str) -> Path:
     """The file of a shipped configuration by its name, or a user's file by its path; `flag` says who named it."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        path = Path(name).expanduser()
-        if not path.is_file():
+        path = file_path(name)
+        if path is None:
             raise Mistake(f"there is no file {name}", where=flag, right=f"a file, or {nearest(name, names(folder))}")
         return path
     if name not in names(folder):
@@ -46,29 +50,42 @@ def find(folder: str, name: str, flag: str) -> Path:
     return configs_dir() / folder / f"{name}.yaml"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping, by the safe loader; a Mistake where it is unreadable or no mapping."""
+def file_path(name: str) -> Path | None:
+    """A user's file by its path; None where there is none, or the path is none that a file could have."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        path = Path(name).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # a name of thousands of characters; `~nobody`; a NUL
+        return None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping, by the safe loader; a Mistake where it is unreadable, beyond a limit, or no mapping."""
+    try:
+        content = yaml_of(read_file(path, LARGEST_YAML).decode("utf-8"), str(path))
     except OSError as error:
         raise Mistake(f"the file cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise Mistake(f"the file is no UTF-8 text: {error.reason}", where=str(path), right="a YAML file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-        raise Mistake(f"the file is no valid YAML: {getattr(error, 'problem', error)}", where=where) from error
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # of values that are tagged or nested oddly
-        right = "dates and versions in quotes, no tags such as !!int"
-        raise Mistake(f"the file is no valid YAML: {error}", where=str(path), right=right) from error
+    except ValueError as error:
+        raise Mistake(str(error), where=str(path), right="a YAML file of settings") from error
     if not isinstance(content, dict):
         raise Mistake("the file holds no keys and values", where=str(path), right="lines of the form `key: value`")
     return content
+
+
+def yaml_of(text: str, where: str) -> Any:
+    """What a YAML text holds; a Mistake where it is malformed or beyond a limit of `trainables.untrusted`."""
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
+        problem = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise Mistake(f"this is no valid YAML: {problem}", where=place) from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:  # of values that are tagged oddly
+        right = "dates and versions in quotes, no tags such as !!int"
+        raise Mistake(f"this is no valid YAML: {error}", where=where, right=right) from error
 
 
 def build(model: type[Model], content: Mapping[str, Any], where: Mapping[str, str] | str) -> Model:
@@ -90,15 +107,19 @@ def _mistake(model: type[BaseModel], problem: Any, where: Mapping[str, str] | st
     place = place_of(source, key)
     given = problem.get("input")
     if problem["type"] == "extra_forbidden":
-        return Mistake(f"unknown key '{key}'", where=place, right=_nearest_key(model, path))
+        return Mistake(f"unknown key '{_cut(key)}'", where=place, right=_nearest_key(model, path))
     if problem["type"] == "missing":
         return Mistake(f"the key '{key}' is missing", where=source)
     if problem["type"] == "literal_error":
-        right = nearest(str(given), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
-        return Mistake(f"{key}: unknown value {given!r}", where=place, right=right)
+        right = nearest(str(given)[:SHOWN], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+        return Mistake(f"{key}: unknown value {_cut(repr(given))}", where=place, right=right)
     message = problem["msg"].removeprefix("Value error, ")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | list | None) else ""
+    shown = f" (given: {_cut(repr(given))})" if isinstance(given, str | int | float | bool | list | None) else ""
     return Mistake(f"{key}: {message[0].lower() + message[1:]}{shown}" if key else message, where=place)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def place_of(source: str, key: str) -> str:
