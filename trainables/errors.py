@@ -5,16 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from trainables.console import printable
+from trainables.secrets import redacted
+
 
 class Mistake(Exception):
     """A mistake of the user's, shown on one screen without a traceback; the command line then exits with code 2.
 
-    `what` says what is wrong, `where` names the flag or the file and key, `right` says what would be right.
+    `what` says what is wrong, `where` names the flag or the file and key, `right` says what would be right. Credentials
+    are left out of them, and control characters written out: they repeat what files of others say.
     """
 
     def __init__(self, what: str, *, where: str = "", right: str = "") -> None:
-        super().__init__(what)
-        self.what, self.where, self.right = what, where, right
+        self.what, self.where, self.right = (printable(redacted(text)) for text in (what, where, right))
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         lines = [self.what]
