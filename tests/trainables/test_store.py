@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -14,48 +13,21 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from storing import KEY, KINDS, OTHER, bucket_server, url_of
 
 from trainables.errors import Mistake
 from trainables.store import Corrupt, Store
 
-KEY = "ab" + "0" * 30
-OTHER = "cd" + "1" * 30
-
 
 @pytest.fixture(scope="module")
 def s3_endpoint():
-    """A local moto server, and the environment that makes s3fs use it."""
-    moto_server = pytest.importorskip("moto.server", reason="needs moto[server]")
-    pytest.importorskip("s3fs", reason="needs the s3 extra")
-    if int(importlib.metadata.version("s3fs").split(".")[0]) < 2026:
-        pytest.skip("needs s3fs >= 2026.1 (the s3 extra)")
-    server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": host,
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
-        yield settings["AWS_ENDPOINT_URL"]
-    server.stop()
+    with bucket_server() as endpoint:
+        yield endpoint
 
 
-@pytest.fixture(params=["local", "odd name", "memory", "s3"])
+@pytest.fixture(params=KINDS)
 def url(request, tmp_path):
-    match request.param:
-        case "local":
-            return str(tmp_path / "store")
-        case "odd name":
-            return str(tmp_path / "a [store]* of ünïcode")
-        case "memory":
-            return f"memory://store-{uuid.uuid4().hex}"
-        case _:
-            request.getfixturevalue("s3_endpoint")
-            return f"s3://bucket/{uuid.uuid4().hex}"
+    return url_of(request.param, tmp_path, request)
 
 
 @pytest.fixture
@@ -64,15 +36,12 @@ def store(url):
 
 
 def files(store, key=KEY):
-    """The names of all files of a stage, seen without any cache."""
-    folder = store._path(key)
-    fs = store._fs
-    fs.invalidate_cache()
-    return sorted(path.rsplit("/", 1)[-1] for path in fs.find(folder)) if fs.exists(folder) else []
+    """The names of all files of a stage."""
+    return sorted(path.rsplit("/", 1)[-1] for path in store.medium.files(store.path(key)))
 
 
 def blob_path(store, name="weights", key=KEY):
-    return store._path(key, store.record(key)["blobs"][name]["file"])
+    return store.path(key, store.record(key)["blobs"][name]["file"])
 
 
 def test_put_and_get(store):
@@ -175,9 +144,9 @@ def test_a_damaged_blob_is_told(store, damage):
     store.put(KEY, {}, {"weights": random.Random(0).randbytes(5000), "other": b"fine"})
     path = blob_path(store)
     if damage:
-        store._fs.pipe_file(path, damage(store._fs.cat_file(path)))
+        store.medium.write(path, damage(store.medium.read(path)))
     else:
-        store._fs.rm_file(path)
+        store.medium.delete(path)
     with pytest.raises(Corrupt, match=KEY):
         store.blob(KEY, "weights")
     assert store.blob(KEY, "other") == b"fine"
@@ -192,7 +161,7 @@ def test_a_damaged_blob_is_told(store, damage):
 @pytest.mark.parametrize("content", [b"", b'{"key": "ab', b"\xff\xfe\x00", b"null", b"[1]", b"{} {}"])
 def test_a_broken_record_counts_as_absent(store, content):
     store.put(KEY, {}, {"weights": b"w"})
-    store._fs.pipe_file(store._path(KEY, "record.json"), content)
+    store.medium.write(store.path(KEY, "record.json"), content)
     assert store.record(KEY) is None
     assert not store.has(KEY)
     assert not store.verify(KEY)
@@ -275,14 +244,17 @@ def test_an_unknown_url_is_a_mistake():
         Store("nosuch://bucket/prefix")
 
 
-def test_an_unreachable_bucket_is_a_mistake(s3_endpoint, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+def test_an_unreachable_bucket_is_a_mistake(s3_endpoint):
     store = Store("s3://bucket/prefix")
-    once = {"retries": {"max_attempts": 0}, "connect_timeout": 2}
-    store._fs = fsspec.filesystem("s3", skip_instance_cache=True, config_kwargs=once)
-    store._fs.retries = 1
+    store.medium.fs = unreachable()
     with pytest.raises(Mistake, match="cannot be written"):
         store.writable()
+
+
+def unreachable():
+    """A filesystem of S3 whose server refuses connections."""
+    once = {"retries": {"max_attempts": 0}, "connect_timeout": 2}
+    return fsspec.filesystem("s3", skip_instance_cache=True, endpoint_url="http://127.0.0.1:9", config_kwargs=once)
 
 
 def test_what_others_put_on_s3_is_seen_at_once(s3_endpoint):
@@ -292,7 +264,7 @@ def test_what_others_put_on_s3_is_seen_at_once(s3_endpoint):
     store.put(KEY, {}, {})
     assert store.keys() == {KEY}
     other = Store(url)
-    other._fs = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    other.medium.fs = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
     other.put(OTHER, {}, {})
     assert store.has(OTHER)
     assert store.keys() == {KEY, OTHER}
