@@ -55,9 +55,12 @@ class Attacks:
 
     def evaluate(
         self, model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], recipe: str,
-        longest: int,
+        longest: int, split: int = 1,
     ) -> tuple[list[Row], list[Row]]:  # fmt: skip
-        """Rows of scores and of predictions of a target's English dev set and its test sets, language by language."""
+        """Rows of scores and of predictions of a target's English dev set and its test sets, language by language.
+
+        The model reads batches of the `split`-th part of the usual size.
+        """
         attack = next(one for one in self.settings.attacks if one.recipe == recipe)
         scores: list[Row] = []
         items: list[Row] = []
@@ -66,7 +69,8 @@ class Attacks:
                 resources = self._of(task, part.portion, sets)
                 if attacks(recipe, task, part.language, resources):
                     ground = self._ground(task, part, attack, resources)
-                    victim = Victim(model, task, head, part, list(ground.items[0].texts), longest, self.settings.dtype)
+                    fields, dtype = list(ground.items[0].texts), self.settings.dtype
+                    victim = Victim(model, task, head, part, fields, longest, dtype, split)
                     rows = attacked(victim, part.language, ground, attack)
                     scores += _scores(model, task, part, attack, ground, rows)
                     about = {"portion": part.portion, "language": part.language, "severity": 0,

@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from trainables.kinds.base import Feature, labels_tensor
 from trainables.stage import Scalar
+from trainables.watch import beat
+
+TOKENS = 4096
+"""Padded tokens of a batch that is scored."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,12 @@ class Batch:
 
 
 def collate(task: str, features: Sequence[Feature], pad: int, device: torch.device) -> Batch:
-    """One padded batch on the device: ids and mask are rows × length, a feature's rows after each other."""
+    """One padded batch on the device: ids and mask are rows × length, a feature's rows after each other.
+
+    Whatever reads batches makes them here, so each is a sign of life and is counted (`watch.beat`).
+    """
     rows = [row for feature in features for row in feature.rows]
+    beat(examples=len(features), tokens=sum(map(len, rows)))
     length = max(map(len, rows))
     ids = torch.full((len(rows), length), pad)
     for number, row in enumerate(rows):
@@ -89,8 +98,18 @@ def _epochs(features: Sequence[Feature], size: int, rng: random.Random, pool: in
             yield from batches
 
 
-def scoring_batches(features: Sequence[Feature], tokens: int = 4096) -> Iterator[list[int]]:
-    """Indices of all features, sorted by length, in batches of about `tokens` padded tokens."""
+def parts(features: Sequence[Feature], split: int) -> list[list[Feature]]:
+    """A batch in `split` parts of about as many features each, in their order; in as many as it has features where
+    those are fewer."""
+    count = max(1, min(split, len(features)))
+    ends = [len(features) * number // count for number in range(count + 1)]
+    return [list(features[start:end]) for start, end in pairwise(ends)]
+
+
+def scoring_batches(features: Sequence[Feature], tokens: int = TOKENS, split: int = 1) -> Iterator[list[int]]:
+    """Indices of all features, sorted by length, in batches of about `tokens` padded tokens, or the `split`-th part of
+    that where memory is short."""
+    tokens = max(1, tokens // split)
     order = sorted(range(len(features)), key=lambda i: (features[i].length, i))
     batch: list[int] = []
     rows = 0

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from trainables.batches import collate, scoring_batches
+from trainables.batches import TOKENS, collate, scoring_batches
 from trainables.decoder import Decoder, Prompt, answer_logprobs
 from trainables.kinds.base import Feature
-
-TOKENS = 4096
-"""Padded tokens of a batch."""
+from trainables.watch import beat, beating_module
 
 
 def logprobs(
@@ -83,28 +81,31 @@ def _states(model: Decoder, ids: torch.Tensor, mask: torch.Tensor, past: Any, be
     return states
 
 
-def generate(model: Decoder, prompts: Sequence[list[int]], most: int) -> list[str]:
+def generate(model: Decoder, prompts: Sequence[list[int]], most: int, tokens: int = TOKENS) -> list[str]:
     """What the model says after each prompt, the likeliest token each time, up to a line break or `most` tokens.
 
-    Prompts of equal length are read together, so none is padded.
+    Prompts of equal length are read together, so none is padded; `tokens` bounds a batch.
     """
     ends = model.texts.ends
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=most, do_sample=False, eos_token_id=ends, pad_token_id=int(model.tokenizer.pad_token_id)
     )
     said = [""] * len(prompts)
-    for numbers in _equally_long(prompts):
+    for numbers in _equally_long(prompts, tokens):
         ids = torch.tensor([prompts[n] for n in numbers], device=model.device)
-        out = model.encoder.generate(
-            ids, attention_mask=torch.ones_like(ids), generation_config=config, use_model_defaults=False
-        )
+        with beating_module(model.encoder):
+            out = model.encoder.generate(
+                ids, attention_mask=torch.ones_like(ids), generation_config=config, use_model_defaults=False
+            )
+        beat(examples=len(numbers), tokens=ids.numel())
         for n, row in zip(numbers, out[:, ids.shape[1] :].tolist(), strict=True):
             kept = row[: next((at for at, token in enumerate(row) if token in ends), len(row))]
+            beat(tokens=len(kept))
             said[n] = model.tokenizer.decode(kept, skip_special_tokens=True).strip()
     return said
 
 
-def _equally_long(prompts: Sequence[list[int]], tokens: int = TOKENS) -> Iterator[list[int]]:
+def _equally_long(prompts: Sequence[list[int]], tokens: int) -> Iterator[list[int]]:
     """Numbers of prompts in batches of one length each."""
     by_length: dict[int, list[int]] = {}
     for number, prompt in enumerate(prompts):

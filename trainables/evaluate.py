@@ -17,6 +17,7 @@ from trainables.kinds.forms import kind_of
 from trainables.language_folder import ENGLISH, spoken
 from trainables.models import Encoder
 from trainables.tasks import UNTRAINED, Task
+from trainables.watch import beating
 
 Portion = str
 """`dev` (English), `test`, and the test's two halves: `search` (what an oracle selection may see) and `report`; besides
@@ -35,19 +36,22 @@ class EvaluationSet:
 
 @torch.no_grad()
 def evaluate(
-    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet]
+    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], split: int = 1
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of scores and rows of predictions (`portion, language, id, score`) of a target, for all the sets."""
+    """Rows of scores and rows of predictions (`portion, language, id, score`) of a target, for all the sets.
+
+    Where memory is short, the model reads batches of the `split`-th part of the usual size.
+    """
     kind = kind_of(task, model)
     scores: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
-    told = list(zip(sets, predictions(model, task, head, sets), strict=True))
+    told = list(zip(sets, predictions(model, task, head, sets, split=split), strict=True))
     thresholds = {
         part.language: kind.score(task, part.examples, part.features, own).threshold
         for part, own in told
         if part.portion == "threshold"
     }
-    for part, own in told:
+    for part, own in beating(told):
         if part.portion == "threshold":
             continue
         threshold = thresholds.get(part.language)
@@ -68,9 +72,13 @@ def evaluate(
 
 @torch.no_grad()
 def predictions(
-    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], distinct: bool = False
-) -> list[list[Any]]:
-    """Predictions of all the sets' features, set by set; where asked, equal features are read by the model once."""
+    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], distinct: bool = False,
+    split: int = 1,
+) -> list[list[Any]]:  # fmt: skip
+    """Predictions of all the sets' features, set by set; where asked, equal features are read by the model once.
+
+    Batches are the `split`-th part of the usual size.
+    """
     model.eval()
     kind = kind_of(task, model)
     pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
@@ -80,9 +88,11 @@ def predictions(
         places: dict[Any, int] = {}
         first = [places.setdefault(feature.content, place) for place, feature in enumerate(stream)]
         kept = sorted(places.values())
-        batches: Iterator[list[int]] = ([kept[i] for i in b] for b in scoring_batches([stream[p] for p in kept]))
+        batches: Iterator[list[int]] = (
+            [kept[i] for i in b] for b in scoring_batches([stream[p] for p in kept], split=split)
+        )
     else:
-        batches = spoken_batches(model, task, sets)
+        batches = spoken_batches(model, task, sets, split)
     found: list[Any] = [None] * len(stream)
     for chosen in batches:
         batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
@@ -93,7 +103,7 @@ def predictions(
     return [[next(rest) for _ in part.features] for part in sets]
 
 
-def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> Iterator[list[int]]:
+def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet], split: int = 1) -> Iterator[list[int]]:
     """Indices of all the sets' features, one set after the other, in batches by length.
 
     Where language adapters are on, no batch mixes languages, and the model speaks the one of the batch (MAD-X, arXiv
@@ -101,7 +111,7 @@ def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) ->
     """
     stream = [feature for part in sets for feature in part.features]
     if model.language is None:
-        yield from scoring_batches(stream)
+        yield from scoring_batches(stream, split=split)
         return
     of: dict[str, list[int]] = {}
     languages = (language_of(task, part, place) for part in sets for place in range(len(part.features)))
@@ -109,7 +119,7 @@ def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) ->
         of.setdefault(language, []).append(place)
     for language, places in of.items():
         model.speak(language)
-        for chosen in scoring_batches([stream[place] for place in places]):
+        for chosen in scoring_batches([stream[place] for place in places], split=split):
             yield [places[i] for i in chosen]
 
 

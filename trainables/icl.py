@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from trainables.batches import TOKENS
 from trainables.continuations import generate, logprobs
 from trainables.data import DataSource
 from trainables.decoder import Decoder, Prompt
@@ -27,6 +28,7 @@ from trainables.kinds.prompted import Prompter, figures
 from trainables.metrics import mean_of
 from trainables.tasks import Task
 from trainables.templates import IclSettings
+from trainables.watch import beating
 
 HELD_OUT = 0.1
 """The share of test items that few-shot demonstrations are drawn from where a task has no dev set in a language."""
@@ -124,6 +126,7 @@ def evaluate_icl(
     seed: int,
     longest: int | None = None,
     figure: str | None = None,
+    split: int = 1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of scores and rows of predictions as of `evaluate`, with demonstrations drawn `settings.draws` times.
 
@@ -131,12 +134,12 @@ def evaluate_icl(
     the main metric stands in rows `accuracy_draw_1`, `accuracy_draw_2`, … which are not main. Without demonstrations
     (`shots: 0`, or none to draw from) there is one draw and no such rows. The sets' `features` are not read. Prompts
     have at most `longest` tokens with their answers, as many as the model reads where that is not given. `figure` says
-    which metric's the items' are, where it is not the main one's.
+    which metric's the items' are, where it is not the main one's. Batches are the `split`-th part of the usual size.
     """
     model.eval()
     longest = longest or model.positions
     parts = [
-        _scored(model, task, part, demonstrations, settings, seed, longest)
+        _scored(model, task, part, demonstrations, settings, seed, longest, split)
         for part in sets
         if part.portion != "threshold"
     ]
@@ -160,6 +163,7 @@ def _scored(
     settings: IclSettings,
     seed: int,
     longest: int,
+    split: int,
 ) -> _Part:
     unit = KINDS[task.kind].unit
     held = demonstrations.held_out if part.portion == "test" else frozenset()
@@ -169,7 +173,7 @@ def _scored(
         drawn = drawn[:1]
     draws = []
     for shown in drawn:
-        predictions = predict(model, task, examples, shown, settings, longest)
+        predictions = predict(model, task, examples, shown, settings, longest, split)
         draws.append([figures(task, e, p) for e, p in zip(examples, predictions, strict=True)])
     return _Part(part.portion, part.language, examples, draws)
 
@@ -181,6 +185,7 @@ def predict(
     shown: Sequence[Example],
     settings: IclSettings,
     longest: int | None = None,
+    split: int = 1,
 ) -> list[Any]:
     """The prediction of each example after the demonstrations: a label, the index of a choice, or an answer's text.
 
@@ -191,10 +196,10 @@ def predict(
     before = [prompter.template.demonstration(task, example) for example in shown]
     lead = texts.prompt("".join(before)) if before else []
     if task.kind == "span":
-        prompts = [prompter.question(example, before, settings.max_new_tokens) for example in examples]
-        answers = generate(model, prompts, settings.max_new_tokens)
+        prompts = [prompter.question(example, before, settings.max_new_tokens) for example in beating(examples)]
+        answers = generate(model, prompts, settings.max_new_tokens, TOKENS // split)
         return [prompter.answer(answer, example) for answer, example in zip(answers, examples, strict=True)]
-    best = [choose(row) for row in likelihoods(model, prompter, examples, before, lead, settings)]
+    best = [choose(row) for row in likelihoods(model, prompter, examples, before, lead, settings, split)]
     return [None if n is None else task.labels[n] if task.kind == "classification" else n for n in best]
 
 
@@ -205,12 +210,13 @@ def likelihoods(
     before: Sequence[str],
     lead: Sequence[int],
     settings: IclSettings,
+    split: int = 1,
 ) -> list[list[float]]:
     """The score of each label or choice of each example, by `settings.score`."""
     if settings.score == "pmi":
-        return _calibrated(model, prompter, examples, before, lead)
-    prompts = [prompter.prompt(example, before) for example in examples]
-    found = _sums(model, prompts, lead)
+        return _calibrated(model, prompter, examples, before, lead, split)
+    prompts = [prompter.prompt(example, before) for example in beating(examples)]
+    found = _sums(model, prompts, lead, split)
     match settings.score:
         case "token":
             sizes = [[len(answer) for answer in prompt.answers] for prompt in prompts]
@@ -221,20 +227,21 @@ def likelihoods(
     return [[a / b for a, b in zip(*pair, strict=True)] for pair in zip(found, sizes, strict=True)]
 
 
-def _sums(model: Decoder, prompts: Sequence[Prompt], lead: Sequence[int]) -> list[list[float]]:
+def _sums(model: Decoder, prompts: Sequence[Prompt], lead: Sequence[int], split: int) -> list[list[float]]:
     """The log-likelihood of each answer of each prompt."""
-    return [[math.fsum(tokens) for tokens in row] for row in logprobs(model, prompts, lead)]
+    return [[math.fsum(tokens) for tokens in row] for row in logprobs(model, prompts, lead, TOKENS // split)]
 
 
 def _calibrated(
-    model: Decoder, prompter: Prompter, examples: Sequence[Example], before: Sequence[str], lead: Sequence[int]
-) -> list[list[float]]:
+    model: Decoder, prompter: Prompter, examples: Sequence[Example], before: Sequence[str], lead: Sequence[int],
+    split: int,
+) -> list[list[float]]:  # fmt: skip
     """Less what each answer has after the same demonstrations and a prompt that says nothing."""
-    pairs = [prompter.with_empty(example, before) for example in examples]
+    pairs = [prompter.with_empty(example, before) for example in beating(examples)]
     keys = [str(empty) for _, empty in pairs]  # most examples share it
     distinct = {key: empty for key, (_, empty) in zip(keys, pairs, strict=True)}
-    prior = dict(zip(distinct, _sums(model, list(distinct.values()), lead), strict=True))
-    found = _sums(model, [prompt for prompt, _ in pairs], lead)
+    prior = dict(zip(distinct, _sums(model, list(distinct.values()), lead, split), strict=True))
+    found = _sums(model, [prompt for prompt, _ in pairs], lead, split)
     return [[a - b for a, b in zip(row, prior[key], strict=True)] for row, key in zip(found, keys, strict=True)]
 
 

@@ -176,16 +176,17 @@ def _asked(task: Task, one: EditedSet) -> EvaluationSet:
 
 @torch.no_grad()
 def evaluate_edited(
-    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], suites: Suites, longest: int
-) -> tuple[list[Row], list[Row]]:
+    model: Encoder, task: Task, head: nn.Module | None, sets: Sequence[EvaluationSet], suites: Suites, longest: int,
+    split: int = 1,
+) -> tuple[list[Row], list[Row]]:  # fmt: skip
     """Rows of scores (with `perturbation`, `severity`, `attackability`) and of predictions, of a target with its head.
 
     Every distinct text is read by the model once, whichever edits and severities share it. Texts are encoded to at most
-    `longest` tokens, as the clean ones were.
+    `longest` tokens, as the clean ones were. Batches are the `split`-th part of the usual size.
     """
     kind = kind_of(task, model)
     stream = stream_of(model, task, sets, suites, longest)
-    told = iter(predictions(model, task, head, stream.parts, distinct=True))
+    told = iter(predictions(model, task, head, stream.parts, distinct=True, split=split))
     thresholds = {
         part.language: kind.score(task, part.examples, part.features, next(told)).threshold
         for part in stream.thresholds

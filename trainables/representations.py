@@ -21,17 +21,18 @@ from trainables.fertility import PORTION
 from trainables.metrics import Measured, mean_of
 from trainables.models import Encoder, mean_pool
 from trainables.tasks import Task
+from trainables.watch import beating
 
 COSINE, MARGIN = "cosine_layer_", "cosine_margin_layer_"
 """What the metrics are called, before the layer's number: 0 is the embeddings, 1 the first layer's output."""
 
 
 @torch.no_grad()
-def measure(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> list[dict[str, Any]]:
+def measure(model: Encoder, task: Task, sets: Sequence[EvaluationSet], split: int = 1) -> list[dict[str, Any]]:
     """Rows of scores of a retrieval target's languages: cosine and margin of each layer's mean-pooled states.
 
     Of the sets those of the portion `test` are read; English and empty ones have no rows. ValueError for a task of
-    another kind, whose examples are no translations.
+    another kind, whose examples are no translations. Batches are the `split`-th part of the usual size.
     """
     if task.kind != "retrieval":
         raise ValueError(f"{task.name} is a {task.kind} task: translations are examples of retrieval")
@@ -41,7 +42,7 @@ def measure(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> list[d
         if part.portion != "test" or part.language == "en" or not part.examples:
             continue
         english = [example.pair or "" for example in part.examples]
-        for layer, vectors in enumerate(sentence_vectors(model, task, part)):
+        for layer, vectors in beating(enumerate(sentence_vectors(model, task, part, split))):
             for figure in _figures(layer, vectors[0::2], vectors[1::2], english):
                 rows.append({
                     "language": part.language, "portion": PORTION, "metric": figure.metric, "main": False,
@@ -50,11 +51,11 @@ def measure(model: Encoder, task: Task, sets: Sequence[EvaluationSet]) -> list[d
     return rows
 
 
-def sentence_vectors(model: Encoder, task: Task, part: EvaluationSet) -> Tensor:
+def sentence_vectors(model: Encoder, task: Task, part: EvaluationSet, split: int = 1) -> Tensor:
     """Unit vectors of a set's sentences and their translations, alternately: layers × 2 items × width, on the CPU."""
     features = part.features
     vectors: list[Tensor] = [torch.empty(0)] * len(features)
-    for chosen in spoken_batches(model, task, [part]):
+    for chosen in spoken_batches(model, task, [part], split):
         batch = collate(task.name, [features[i] for i in chosen], int(model.tokenizer.pad_token_id), model.device)
         layers = model.all_states(batch.ids, batch.mask)
         pooled = torch.stack([mean_pool(states.float(), batch.mask) for states in layers])

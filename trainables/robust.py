@@ -43,9 +43,12 @@ class RobustLoss:
         self._generator: torch.Generator | None = None
         self._radius: float | None = None
 
-    def __call__(self, model: Encoder, forward: Callable[[], Tensor], mask: Tensor) -> Tensor:
+    def __call__(
+        self, model: Encoder, forward: Callable[[], Tensor], mask: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """The loss to go back from. `forward` computes the batch's loss, `mask` (rows × length) is 0 for padding.
 
+        Of a part of a batch `noise` is the part's share of the whole batch's (`noise`); without it, it is drawn here.
         No parameter's `.grad` is touched. ValueError where `forward` embeds other tokens than the mask is for.
         """
         words: nn.Embedding = model.encoder.get_input_embeddings()
@@ -57,15 +60,22 @@ class RobustLoss:
             with _added(words, delta, mask, special):
                 return forward()
 
-        if self._kind == "smoothing":
-            delta = uniform_in_ball(shape, radius, self._generator_on(mask.device))
-        else:
-            delta = self._worst(perturbed, torch.zeros(shape, device=mask.device), radius)
+        drawn = self.noise(model, *mask.shape) if noise is None else noise
+        delta = self._worst(perturbed, torch.zeros(shape, device=mask.device), radius) if drawn is None else drawn
         if self._share == 1:
             return perturbed(delta)
         with _same_dropout(mask.device):
             noisy = perturbed(delta)
         return (1 - self._share) * forward() + self._share * noisy
+
+    def noise(self, model: Encoder, rows: int, length: int) -> Tensor | None:
+        """What smoothing adds to a batch's embeddings, rows × length × width; None of the other kind, which draws
+        nothing. A batch that is trained on in parts has one, so that what is drawn does not depend on the parts."""
+        if self._kind != "smoothing":
+            return None
+        words: nn.Embedding = model.encoder.get_input_embeddings()
+        shape = (rows, length, words.weight.shape[1])
+        return uniform_in_ball(shape, self.radius(words), self._generator_on(model.device))
 
     def radius(self, words: nn.Embedding) -> float:
         """The radius of a token's ball, the same for the whole stage."""

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW
 
-from trainables.batches import collate, training_batches
+from trainables.batches import collate, parts, training_batches
 from trainables.heads import put_heads
-from trainables.kinds.base import Feature
+from trainables.kinds.base import Feature, Kind
 from trainables.kinds.forms import kind_of
 from trainables.methods import method, put_on
 from trainables.models import Encoder, Weights
@@ -22,9 +22,12 @@ from trainables.robust import RobustLoss
 from trainables.stage import Stage
 from trainables.tasks import Task
 
+CHECKED_EVERY = 32
+"""Steps after which the losses are looked at: each look waits for the GPU, and what has diverged stays so."""
+
 
 class Diverged(Exception):
-    """The loss of a stage is no finite number."""
+    """The loss of a stage is no finite number, and no longer will be."""
 
 
 class Trained(NamedTuple):
@@ -44,6 +47,7 @@ def train(
     parent: Weights | None = None,
     carried: Collection[Task] = (),
     begun: Weights | None = None,
+    split: int = 1,
 ) -> Trained:
     """Train the group from the parent's weights, or the base model's.
 
@@ -52,6 +56,11 @@ def train(
     where a budget is cut: with `begun`, the `state` of the same stage at a smaller budget, the training goes on from
     there and gives the same weights. The figures are the mean loss of the first and of the last tenth of the steps, and
     `Encoder.size`.
+
+    Where memory is short, each batch is read in `split` parts whose gradients add up to the whole batch's: the same but
+    for rounding and for dropout, whose numbers are drawn part by part. A `split` over 1 is among the figures.
+
+    Diverged at most `CHECKED_EVERY` steps after the weights have become no numbers.
     """
     settings = stage.settings
     torch.manual_seed(stage.random_seed)
@@ -64,49 +73,94 @@ def train(
             other.requires_grad_(False)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     size = model.size()
-    optimizer = AdamW(
-        parameters,
-        lr=float(settings["learning_rate"] or 0.0),
-        weight_decay=float(settings["weight_decay"] or 0.0),
-        fused=True,
-    )
+    rate = float(settings["learning_rate"] or 0.0)
+    optimizer = AdamW(parameters, lr=rate, weight_decay=float(settings["weight_decay"] or 0.0), fused=True)
     robust = RobustLoss(settings, stage.random_seed) if settings.get("robust") else None
     losses = _go_on(model, optimizer, parameters, begun) if begun else []
     if robust and begun:
         robust.restore(begun, model.device)
     warmup = max(1, int(settings["warmup"] or 1))
-    pad = int(model.tokenizer.pad_token_id)
     kinds = {task.name: kind_of(task, model) for task in tasks}
     batches = training_batches(features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed, settings)
     for step, (task_name, chosen) in islice(enumerate(batches), len(losses), None):
         for group in optimizer.param_groups:
-            group["lr"] = float(settings["learning_rate"] or 0.0) * min(1.0, (step + 1) / warmup)
-        batch = collate(task_name, chosen, pad, model.device)
-        head = model.head(task_name)
-        if head is None:
-            raise ValueError(f"{task_name} cannot be trained on")
-
-        def forward() -> Tensor:
-            states = model.states(batch.ids, batch.mask)  # noqa: B023 - called before the loop goes on
-            return kinds[task_name].loss(head, states, batch.labels, batch.features)  # noqa: B023
-
-        loss = robust(model, forward, batch.mask) if robust else forward()
+            group["lr"] = rate * min(1.0, (step + 1) / warmup)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(backward(model, kinds[task_name], task_name, chosen, robust, split))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        losses.append(loss.detach())
+        if (step + 1) % CHECKED_EVERY == 0:
+            _look(losses, parameters, stage)
     values = torch.stack(losses).tolist() if losses else [math.nan]
-    if not math.isfinite(values[-1]) or not all(bool(torch.isfinite(p).all()) for p in parameters):
-        raise Diverged(
-            f"the loss is {values[-1]} after {len(values)} steps at learning rate {settings['learning_rate']}"
-        )
+    if not math.isfinite(values[-1]) or not _finite(parameters):
+        raise _diverged(values, stage)
     state = _state(model, optimizer, parameters, losses) if stage.resumable else {}
     state |= robust.state() if robust and stage.resumable else {}
     method(stage.method).finish(model, settings)
     tenth = max(1, len(values) // 10)
     figures = {"loss_first": sum(values[:tenth]) / tenth, "loss_last": sum(values[-tenth:]) / tenth, **size}
-    return Trained(model.tuned(), figures, state)
+    return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+
+
+def backward(
+    model: Encoder, kind: Kind, task: str, chosen: Sequence[Feature], robust: RobustLoss | None = None, split: int = 1
+) -> Tensor:
+    """Add the gradients of a batch's loss to the parameters', part by part; the loss.
+
+    Each part's mean loss counts by its share of what the whole batch's mean is over (`Kind.terms`). ValueError where
+    the task has no head.
+    """
+    head = model.head(task)
+    if head is None:
+        raise ValueError(f"{task} cannot be trained on")
+    pad = int(model.tokenizer.pad_token_id)
+    divided = parts(chosen, split)
+    terms = [kind.terms(part) for part in divided] if len(divided) > 1 else [1]
+    if not any(terms):  # the mean over nothing, as it is of the whole batch
+        terms = [1, *terms[1:]]
+    noise = None
+    if robust and len(divided) > 1:
+        noise = robust.noise(model, sum(len(one.rows) for one in chosen), max(one.length for one in chosen))
+    losses, row = [], 0
+    for part, own in zip(divided, terms, strict=True):
+        first, row = row, row + sum(len(one.rows) for one in part)
+        if not own:
+            continue
+        batch = collate(task, part, pad, model.device)
+
+        def forward() -> Tensor:
+            states = model.states(batch.ids, batch.mask)  # noqa: B023 - called before the loop goes on
+            return kind.loss(head, states, batch.labels, batch.features)  # noqa: B023
+
+        moved = None if noise is None else noise[first:row, : batch.ids.shape[1]]
+        loss = robust(model, forward, batch.mask, moved) if robust else forward()
+        if own != sum(terms):
+            loss = loss * (own / sum(terms))
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def _look(losses: Sequence[Tensor], parameters: Sequence[Parameter], stage: Stage) -> None:
+    """Diverged where the weights are no numbers any more; they are looked at where one of the last losses is none. A
+    loss alone may be: that of a batch without any label."""
+    if not bool(torch.stack(list(losses[-CHECKED_EVERY:])).isfinite().all()) and not _finite(parameters):
+        raise _diverged(torch.stack(list(losses)).tolist(), stage)
+
+
+def _finite(parameters: Sequence[Parameter]) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
+
+
+def _diverged(values: Sequence[float], stage: Stage) -> Diverged:
+    """What is said of a stage whose losses end in such as are no numbers."""
+    before = next((step for step in range(len(values), 0, -1) if math.isfinite(values[step - 1])), 0)
+    rate = f"at learning rate {stage.settings['learning_rate']}"
+    if before == len(values):
+        return Diverged(f"the weights are no numbers after step {before} of {stage.steps} {rate}; its loss was "
+                        f"{values[-1]:.4g}")  # fmt: skip
+    told = f"the loss is {values[before]} at step {before + 1} of {stage.steps} {rate}"
+    return Diverged(f"{told}; it was {values[before - 1]:.4g} at the step before" if before else told)
 
 
 def _state(model: Encoder, optimizer: AdamW, parameters: Sequence[Parameter], losses: Sequence[Tensor]) -> Weights:

@@ -18,6 +18,7 @@ from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
 from trainables.tasks import UNTRAINED, Task
+from trainables.watch import beat
 
 CACHED = 1 << 16
 """Texts whose figures are remembered."""
@@ -32,12 +33,13 @@ class Victim:
 
     def __init__(
         self, model: Encoder, task: Task, head: nn.Module | None, part: EvaluationSet, fields: Sequence[str],
-        longest: int, dtype: str = "float32",
+        longest: int, dtype: str = "float32", split: int = 1,
     ) -> None:  # fmt: skip
-        """Attacks change `fields` of the set's examples. Numbers are places in the set."""
+        """Attacks change `fields` of the set's examples. Numbers are places in the set. Batches are the `split`-th part
+        of the usual size."""
         self.model, self._task, self._head, self._part = model, task, head, part
         self._fields, self._longest, self._dtype = fields, longest, getattr(torch, dtype)
-        self._kind = kind_of(task, model)
+        self._kind, self._split = kind_of(task, model), split
         self._known: OrderedDict[Asked, tuple[float, float]] = OrderedDict()
         self._pool = self._english() if task.kind in UNTRAINED else None
         self.seen = 0
@@ -45,6 +47,7 @@ class Victim:
 
     def __call__(self, asked: Sequence[Asked]) -> Tensor:
         """Rows of (right, margin): n × 2."""
+        beat(queries=len(asked))
         new = [one for one in dict.fromkeys(asked) if one not in self._known]
         fresh = dict(zip(new, self._judged(new), strict=True))
         rows = [fresh[one] if one in fresh else self._known[one] for one in asked]
@@ -84,7 +87,7 @@ class Victim:
         pad = int(self.model.tokenizer.pad_token_id)
         found: list[object] = [None] * len(features)
         margins = [0.0] * len(features)
-        for chosen in scoring_batches(features):
+        for chosen in scoring_batches(features, split=self._split):
             batch = collate(self._task.name, [features[i] for i in chosen], pad, self.model.device)
             with self._precision():
                 states = self.model.states(batch.ids, batch.mask)
@@ -103,7 +106,8 @@ class Victim:
     def _vectors(self, features: Sequence[Feature]) -> Tensor:
         part = replace(self._part, features=features)
         with self._precision():
-            return torch.stack(predictions(self.model, self._task, None, [part], distinct=True)[0])
+            found = predictions(self.model, self._task, None, [part], distinct=True, split=self._split)
+            return torch.stack(found[0])
 
     def _english(self) -> Tensor:
         """The vectors of the English sentences that are searched: items × width."""

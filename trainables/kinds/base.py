@@ -93,6 +93,11 @@ class Kind(ABC):
     def loss(self, head: nn.Module, states: Tensor, labels: Tensor, features: Sequence[Feature]) -> Tensor:
         """The mean loss of a batch; `states` is rows × length × width, the features' rows after each other."""
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """How many terms the mean of `loss` is over: the features or, where they have a label a token, the labels."""
+        labels = (f.label if isinstance(f.label, list) else [f.label] for f in features)
+        return sum(label != IGNORED for row in labels for label in row)
+
     @abstractmethod
     def predict(
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]

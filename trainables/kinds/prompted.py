@@ -151,12 +151,16 @@ class Prompted(Kind):
         """Mean negative log-likelihood of the right answers' tokens."""
         rows, places, tokens, at = [], [], [], 0
         for feature in features:
-            answer = _right(feature)[feature.positions[0] :]
+            answer = _answer(feature)
             rows += [at + (_number(feature) if feature.others else 0)] * len(answer)
             places += [feature.positions[0] - 1 + k for k in range(len(answer))]
             tokens += answer
             at += len(feature.rows)
         return F.cross_entropy(head(states[rows, places]), torch.tensor(tokens, device=states.device))
+
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The tokens of the right answers."""
+        return sum(len(_answer(feature)) for feature in features)
 
     def predict(
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
@@ -187,3 +191,8 @@ def _number(feature: Feature) -> int:
 def _right(feature: Feature) -> list[int]:
     """The row of the right answer."""
     return feature.rows[_number(feature)] if feature.others else feature.ids
+
+
+def _answer(feature: Feature) -> list[int]:
+    """The tokens of the right answer."""
+    return _right(feature)[feature.positions[0] :]

@@ -75,6 +75,10 @@ class Span(Kind):
         start, end = head(states).masked_fill(~allowed.unsqueeze(-1), -torch.inf).unbind(-1)
         return (F.cross_entropy(start, labels[:, 0]) + F.cross_entropy(end, labels[:, 1])) / 2
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The windows, each of which has a start and an end."""
+        return len(features)
+
     def predict(
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
     ) -> list[Window]:
