@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.address import address_of, own_token, refused, resolved
+from search.shipping import code, prepared, shipped
+from search.slots import asked, check_asked, fit, slots
+from search.slots import resources as resources
 from trainables.errors import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from search.settings import Settings
 
 # Read by Ray when it is imported.
@@ -25,59 +28,130 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
 import ray
+from ray._private import ray_constants
+from ray.exceptions import RayError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+ENV = {"TOKENIZERS_PARALLELISM": "false"}
+"""What every worker has in its environment."""
+
+LOOPBACK = "127.0.0.1"
+
+JOB_FOLDER = "runtime_resources"
+"""Below it Ray keeps the working directories of submitted jobs, and removes them when it needs the room."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A started Ray: trials at once, the workplace for its workers, and its dashboard where it has one."""
+
+    slots: int
+    place: str
+    dashboard: str = ""
 
 
 @contextmanager
 def cluster(settings: Settings) -> Iterator[int]:
-    """A Ray of our own on this machine, or the cluster at the address; gives the number of trials that fit at once.
+    """As `joined`, for callers that have no workplace."""
+    with joined(settings, "") as found:
+        yield found.slots
 
-    A Mistake where the address does not answer or nothing there has what a trial asks for.
+
+@contextmanager
+def joined(settings: Settings, workplace: str) -> Iterator[Joined]:
+    """A Ray of our own on this machine, or the cluster at the address, on which all is in order.
+
+    `workplace` is `Study.workplace()`; workers are given the one that comes back, in which are the folders that nodes
+    do not see. A Mistake where the address does not answer or does not let us in, where nothing there has what a trial
+    asks for, or where a node does not see the store.
     """
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    local, slots = settings.address is None, settings.max_concurrent
-    _answers(settings.address)
-    options: dict[str, Any] = {"include_dashboard": False} if local else {}
-    if local and slots:
-        options["num_cpus"] = max(slots * settings.cpus_per_trial, os.cpu_count() or 1)
+    check_asked(settings)
+    address = address_of(settings.address)
+    with _own(settings, workplace) if address is None else _joined(settings, address, workplace) as found:
+        yield found
+
+
+@contextmanager
+def _own(settings: Settings, workplace: str) -> Iterator[Joined]:
+    """A Ray that this process starts and ends, of which nothing listens beyond the machine."""
+    place = workplace and prepared(workplace)  # before anything is started: it may have to ask the hub
+    own_token()
+    options: dict[str, Any] = {"include_dashboard": settings.dashboard, "dashboard_host": LOOPBACK}
+    if settings.max_concurrent:
+        options["num_cpus"] = max(settings.max_concurrent * settings.cpus_per_trial, os.cpu_count() or 1)
+    with _loopback():
+        _connect(None, runtime_env={"env_vars": {**ENV, "PYTHONPATH": str(ROOT)}}, address="local", **options)
+        try:
+            nodes = [node["Resources"] for node in ray.nodes()]  # type: ignore[no-untyped-call]
+            url = ray.get_runtime_context().worker.node.webui_url if settings.dashboard else ""
+            yield Joined(slots(settings, nodes, nodes), place, f"http://{url}" if url else "")
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _joined(settings: Settings, address: str, workplace: str) -> Iterator[Joined]:
+    """The cluster at an address, with this program's code and data on its nodes."""
+    _check_out(settings)
+    found = resolved(address)
+    with ExitStack() as stack:
+        brought = stack.enter_context(code())
+        _connect(settings.address, address=found, runtime_env={"env_vars": ENV, **brought})
+        stack.callback(ray.shutdown)
+        count = slots(settings, *_nodes(), more=_more(settings))
+        ask = asked(settings)
+        place = stack.enter_context(shipped(workplace, settings, lambda node: fit(ask, node) > 0))
+        yield Joined(count, place)
+
+
+def _connect(given: str | None, **options: Any) -> None:
     try:
-        ray.init(
-            address=settings.address or "local", logging_level=logging.ERROR, log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}}, **options,
-        )  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        right = "the address of a running Ray cluster, or no --address for this machine alone"
-        told = str(error).splitlines()[0]
-        raise Mistake(f"Ray cannot be reached: {told}", where=f"--address {settings.address}", right=right) from error
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        raise refused(error, given) from error
+
+
+def _nodes() -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """What each living node has, and what is free of it now."""
+    alive = {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}  # type: ignore[no-untyped-call]
+    free = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    return list(alive.values()), [free.get(node, {}) for node in alive]
+
+
+def _more(settings: Settings) -> int:
+    """How many trials fit on nodes that an autoscaler may add; 0 where the cluster has none."""
+    config = ray._private.state.state.get_cluster_config()
+    groups = config.node_group_configs if config else ()
+    ask = asked(settings)
+    return sum(fit(ask, dict(group.resources)) * max(group.max_count, 0) for group in groups)
+
+
+def _check_out(settings: Settings) -> None:
+    """A Mistake where results would lie in the folder of a submitted job, which Ray removes."""
+    for flag, path in (("--out", settings.out), ("--store", settings.store_url)):
+        if "://" not in path and JOB_FOLDER in Path(path).expanduser().resolve().parts:
+            what = "results would be lost: Ray removes the working directory of a job some time after it"
+            right = "a folder that every node sees, such as --out /mnt/shared/runs"
+            raise Mistake(what, where=f"{flag} {path}", right=right)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Ray of this machine alone listens on the loopback address alone, as it does on macOS and Windows.
+
+    On Linux it takes `_node_ip_address="127.0.0.1"` for the machine's address on the network, and then listens on all.
+    """
+    name, before, there = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER, os.environ
+    variable = there.get(name)
+    there[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False  # the variable is for the processes that Ray starts
     try:
-        yield _slots(settings)
+        yield
     finally:
-        ray.shutdown()
-
-
-def _answers(address: str | None) -> None:
-    """A Mistake where nothing listens at `host:port`; Ray itself would try for a minute and a half."""
-    host, separator, port = (address or "").rpartition(":")
-    if not separator or "/" in host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        right = "the address of a running Ray cluster, `auto`, or no --address for this machine alone"
-        raise Mistake(f"nothing answers there: {error}", where=f"--address {address}", right=right) from error
-
-
-def _slots(settings: Settings) -> int:
-    """How many trials run at once: what the cluster's resources allow, or fewer where it was asked."""
-    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    slots = int(available.get("CPU", 0) // settings.cpus_per_trial)
-    if settings.gpus_per_trial:
-        slots = min(slots, int(available.get("GPU", 0) / settings.gpus_per_trial))
-    if not slots:
-        have = f"{available.get('CPU', 0):g} CPUs and {available.get('GPU', 0):g} GPUs"
-        asked = f"{settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs"
-        flag = "--gpus-per-trial" if settings.gpus_per_trial else "--cpus-per-trial"
-        raise Mistake(f"a trial asks for {asked}, and all of Ray has {have}", where=flag, right="less for each trial")
-    return min(slots, settings.max_concurrent or slots)
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if variable is None:
+            there.pop(name, None)
+        else:
+            there[name] = variable
