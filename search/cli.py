@@ -14,6 +14,7 @@ from search.flags import Parser, count
 from search.verbs import LISTED as LISTED
 from search.verbs import VERBS as OTHERS
 from trainables.errors import Mistake, nearest
+from trainables.store_trouble import StoreTrouble
 
 DONE, WITH_FAILURES, MISTAKE = 0, 1, 2
 
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = Text.assemble(("mistake ", "bold red"), str(mistake))
         Console(stderr=True, highlight=False).print(told, soft_wrap=True)  # a path cut in two could not be copied
         return MISTAKE
+    except StoreTrouble as trouble:
+        Console(stderr=True, highlight=False).print(Text(f"{trouble}; the same command goes on from here"))
+        return WITH_FAILURES
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command goes on from here")
         return WITH_FAILURES

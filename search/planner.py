@@ -7,78 +7,65 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from search import roots
 from search.campaign import Campaign, Listener
 from search.candidate import Candidate, run_name
+from search.collector import Collector
+from search.planned import Done, Run, Seconds
 from search.scores import SCORE_KEYS, UNUSED, Row, mean_score, model_scores, rows_of
 from search.stored import stored_before
 from search.study import Study
 from search.study_prices import StudyPrices
 from search.study_prices import seconds as guessed
 from search.tree import StageTree
+from search.tries import MOST_PARTS, Fault, Tries
+from trainables.attempt import Attempt
+from trainables.attempts import Watcher
 from trainables.methods import IN_CONTEXT
 from trainables.stage import Stage
 from trainables.store import Store
-
-ATTEMPTS = 3
-"""How often a stage is tried before its candidates are given up."""
 
 OPEN_RUNS = 4000
 """How many runs may be planned at once: enough to find the longest waiting work, few enough to hold."""
 
 
-@dataclass
-class Run:
-    """One candidate at one root seed: its scores by target, what is measured besides (task, key, and after which of its
-    stages, where that is not the last), the target's training stages, and the rows of what is done."""
-
-    candidate: Candidate
-    seed: int
-    goals: dict[str, str]
-    measures: list[tuple[str, str, str]]
-    trained: dict[str, str]
-    stages: int
-    rows: list[Row] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Done:
-    """A stage that came to an end in this run: `made` here, or found in the store."""
-
-    stage: Stage
-    label: str
-    made: bool
-    seconds: float
-    worker: str
-    parent_from: str
+TROUBLES = 5
+"""How often in a row workers may fail to reach the store before the study is stopped."""
 
 
 class Planner:
     """The state of a running study."""
 
     def __init__(self, study: Study, store: Store, listener: Listener = lambda event, about: None) -> None:
-        """`listener` hears of `stage`, `run`, `failed` and `retry`, and of candidates `proposed` and `told`."""
+        """`listener` hears of stages (`stage`, `retry`, `lost`, `quarantined`, `collected`), of runs (`run`, `failed`),
+        and of candidates (`proposed`, `told`)."""
         self.study, self.store = study, store
         self._listener = listener
         self.prices = StudyPrices(study, lambda: stored_before(study, store))
         self.campaign = Campaign(study.settings, study.space, self.prices, listener, study.control_runs)
         self._stored = store.keys()
-        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._seconds = Seconds()
         self.tree = StageTree(self.cost, self._stored.__contains__)
+        self.collector = Collector(store, self.tree, study.settings.store_budget, store.sizes)
         self.runs: dict[str, Run] = {}
         self._open: set[str] = set()
         self._means: dict[Candidate, list[float]] = defaultdict(list)  # for the live view, which asks often
         self._worked: Counter[Candidate] = Counter()  # the search's runs not all of whose stages were there
         self._controlled = 0  # such runs of the seed control
         self._ranks: dict[Candidate, int] = {}  # in the order of proposal
+        self._alone = 0.0  # seconds that complete runs would have taken without sharing
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
         self.done: dict[str, Done] = {}
         self.running: dict[str, str] = {}
-        self._attempts: dict[str, int] = defaultdict(int)
+        self.tries = Tries()
+        self.held: dict[str, str] = {}  # stages that another study is at, and its worker
+        self._watcher = Watcher(store)
+        self._troubles = 0
+        self.stopped = ""  # why nothing more is given out
+        self.quarantined: dict[str, str] = {}
         self.fill()
 
     # --- what to run --------------------------------------------------------------------------------------------------
@@ -99,11 +86,24 @@ class Planner:
         return self.campaign.proposed
 
     def take(self) -> list[Stage]:
-        """The path one worker should run next; empty when nothing is ready."""
-        path = self.tree.next_path()
+        """The path one worker should run next; empty when nothing is ready, or when the study is stopped."""
+        path = [] if self.stopped else self.tree.next_path(self.collector.pressed)
         for stage in path:
             self.tree.start(stage.key)
         return path
+
+    def attempt(self, key: str) -> Attempt:
+        """The attempt at a stage that is given out next."""
+        return self.tries.next(key)
+
+    def stop(self, reason: str) -> None:
+        """Give out nothing more; what is under way may end."""
+        self.stopped = self.stopped or reason
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker can be given nothing more: the study is finished, or stopped."""
+        return self.finished or bool(self.stopped)
 
     def give_back(self, keys: Iterable[str]) -> None:
         """Stages of a path that has ended without them, because its worker was lost or a stage before them failed."""
@@ -114,10 +114,8 @@ class Planner:
 
     def cost(self, stage: Stage) -> float:
         """A stage's estimated seconds: the mean of its like where one was seen, else by steps and languages."""
-        seen = self._seconds.get(_alike(stage))
-        if seen:
-            return sum(seen) / len(seen)
-        return guessed(self.study, stage)
+        seen = self._seconds.mean(stage)
+        return guessed(self.study, stage) if seen is None else seen
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
@@ -125,56 +123,100 @@ class Planner:
         """The result of one stage, as the worker returned it."""
         key = str(result["key"])
         self.running.pop(key, None)
-        if "error" in result:
+        if "held" in result:
+            self.held[key] = str(result["held"])
+        elif "trouble" in result:
+            self._trouble(key, str(result["trouble"]))
+        elif "error" in result:
             self._report_error(key, result)
-            return
+        else:
+            self._report_end(key, result)
+
+    def _report_end(self, key: str, result: Mapping[str, Any]) -> None:
         stage, label = self.stages[key]
         made, seconds = bool(result["made"]), float(result["seconds"])
-        self.done[key] = Done(stage, label, made, seconds, str(result["worker"]), str(result["parent"]))
+        self._troubles = 0
+        self.done[key] = Done(
+            stage, label, made, seconds, str(result["worker"]), str(result["parent"]), int(result.get("split", 1))
+        )
         if made:
-            self._seconds[_alike(stage)].append(seconds)
+            self._seconds.add(stage, seconds)
+            self.collector.made(key, int(result.get("bytes", 0)))
         if stage.kind == "score" and not self._read_scores(key):
             self._discard(key)
             self.lost(key, "its scores could not be read back")
             return
         self._stored.add(key)
-        self._listener("stage", {"label": label, "stage": stage, "made": made, "seconds": seconds})
+        self._listener("stage", {**result, "label": label, "stage": stage, "made": made, "seconds": seconds})
         if not self.tree.is_lost(key):  # it may have ended after what it hangs on was given up
             for run in self.tree.complete(key, seconds):
                 self._complete(run)
         if len(self.done) in (8, 64):
             self.tree.reprice()  # the first estimates were guesses
         self.fill()
+        self._collect()
 
-    def lost(self, key: str, reason: str) -> None:
+    def lost(self, key: str, reason: str, fault: Fault = "error", worker: str = "", trace: str = "") -> None:
         """A stage that was begun and did not end: it is tried again, or given up after the last attempt."""
-        self._attempts[key] += 1
-        if self._attempts[key] < ATTEMPTS:
-            self._listener(
-                "retry", {"label": self.stages[key][1], "reason": reason, "attempt": self._attempts[key] + 1}
-            )
+        stage, label = self.stages[key]
+        batch = int(stage.settings.get("batch_size") or MOST_PARTS)
+        if self.tries.failed(key, fault, reason, batch, worker, trace):
+            now = self.tries.next(key)
+            self._listener("retry", {"label": label, "reason": reason, "attempt": now.number, "split": now.split})
             self.give_back([key])
         else:
-            self._give_up(key, f"{reason} ({ATTEMPTS} attempts)")
+            self._give_up(key, f"{reason} ({len(self.tries.failures[key])} attempts)")
 
     def _report_error(self, key: str, result: Mapping[str, Any]) -> None:
-        missing = result.get("missing")
+        missing, reason = result.get("missing"), str(result["error"])
+        worker, trace = str(result.get("worker", "")), str(result.get("trace", ""))
         # Another worker may have met the same bad weights before: what was made again since then is kept.
         if missing and not self.store.verify(str(missing)):
             self._discard(str(missing))
             for name in self.tree.forget(str(missing)):
                 self._fail_run(name, f"{self.stages[str(missing)][1]}: {self.tree.lost[name]}")
-        if result["fatal"]:
-            self._give_up(key, str(result["error"]))
+        if result.get("fatal"):
+            self.tries.failed(key, "error", reason, 1, worker, trace)
+            self._give_up(key, reason)
         else:
-            self.lost(key, str(result["error"]))
+            self.lost(key, reason, "memory" if result.get("oom") else "error", worker, trace)
         self.fill()
+
+    def _trouble(self, key: str, reason: str) -> None:
+        """A worker could not reach the store for long: no fault of the stage's, but of all if it goes on."""
+        self._troubles += 1
+        self._listener("retry", {"label": self.stages[key][1], "reason": reason, "attempt": 1, "split": 1})
+        self.give_back([key])
+        if self._troubles >= TROUBLES:
+            self.stop(reason)
 
     def _give_up(self, key: str, reason: str) -> None:
         label = self.stages[key][1]
+        self.quarantined[key] = reason
+        self._listener("quarantined", {"key": key, "label": label, "reasons": self.tries.told(key)})
         for name in self.tree.fail(key, reason):
             self._fail_run(name, f"{label}: {reason}")
         self.fill()
+
+    def _collect(self) -> None:
+        freed = self.collector.collect()
+        if freed:
+            self._stored.difference_update(freed)
+            self._listener("collected", {"keys": list(freed), "bytes": sum(freed.values())})
+
+    def look(self) -> None:
+        """See what became of stages that another study is at: its result is taken, or ours may begin."""
+        for key, holder in list(self.held.items()):
+            state = self._watcher.look(key, holder)
+            if state == "held":
+                continue
+            del self.held[key]
+            if state == "stored":
+                about = {"made": False, "seconds": 0.0, "worker": holder, "parent": ""}
+                self.report({"key": key, "kind": self.stages[key][0].kind, **about})
+            else:
+                self.tries.over(key, holder)
+                self.give_back([key])
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
@@ -191,7 +233,7 @@ class Planner:
         measures = [(one.stage.tasks[0], one.stage.key, one.after) for one in planned if one.stage.measure]
         goals = {target: stage.key for target, stage in own.items()}
         trained = {t: stage.parent for t, stage in own.items() if stage.parent and stage.method not in IN_CONTEXT}
-        self.runs[name] = Run(candidate, seed, goals, measures, trained, len(stages))
+        self.runs[name] = Run(candidate, seed, goals, measures, trained, [stage.key for stage in stages])
         for stage, label, _ in planned:
             self.stages.setdefault(stage.key, (stage, f"{label} #{seed}"))
         for key in (*goals.values(), *(key for _, key, _ in measures)):
@@ -229,6 +271,7 @@ class Planner:
             measured = self._scores(key)
             apart = () if after else self.study.apart.get(task, ())
             run.rows += rows_of(run.candidate, run.seed, task, measured, apart, stage=after)
+        self._alone += sum(self.cost(self.stages[key][0]) for key in run.stages)
         score = mean_score(run.rows, self.portion)
         if roots.own(run.seed, self.study.settings.seeds):  # the finals' fresh ones and the seed control's are apart
             self._means[run.candidate].append(score)
@@ -283,15 +326,32 @@ class Planner:
         searched = (self.tree.seconds + self.tree.remaining_cost()) * runs / (runs + self._controlled)
         return (self.campaign.strategy.left or 0) * searched / len(self._worked)
 
-    def cost_summary(self) -> dict[str, int]:
-        """Stage counts of the manifest."""
-        made = sum(done.made for done in self.done.values())
+    @property
+    def store_bytes(self) -> int:
+        """What the store holds; without a budget only what this run has put there."""
+        return self.collector.bytes
+
+    @property
+    def saved(self) -> float:
+        """Estimated seconds that sharing and reuse have spared so far: what complete runs would have taken alone, less
+        what all stages made here took."""
+        return max(0.0, self._alone - self.tree.seconds)
+
+    def counts(self) -> dict[str, int]:
+        """How many stages are in which state."""
+        tree = self.tree
         return {
-            "stages_naive": self.tree.naive, "stages_distinct": self.tree.distinct,
-            "stages_executed": made, "stages_reused": self.tree.distinct - made,
+            "ready": tree.ready_count(), "running": len(self.running), "held": len(self.held),
+            "waiting": tree.remaining - tree.ready_count() - len(self.running) - len(self.held),
+            "done": tree.executed, "reused": tree.reused, "failed": len(self.quarantined),
         }  # fmt: skip
 
-
-def _alike(stage: Stage) -> tuple[str, ...]:
-    """What stages have in common that take about as long as one another."""
-    return stage.kind, *stage.tasks, *(str(stage.settings.get(key) or "") for key in ("measure", "suite", "attack"))
+    def cost_summary(self) -> dict[str, Any]:
+        """Stage counts of the manifest, and where the weights came from that stages started from."""
+        made = [done for done in self.done.values() if done.made]
+        return {
+            "stages_naive": self.tree.naive, "stages_distinct": self.tree.distinct,
+            "stages_executed": len(made), "stages_reused": self.tree.distinct - len(made),
+            "failures": sum(map(len, self.tries.failures.values())),
+            "parents_from": dict(sorted(Counter(done.parent_from for done in made).items())),
+        }  # fmt: skip

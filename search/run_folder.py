@@ -54,6 +54,7 @@ class RunFolder:
             right = "a folder that this user may write to"
             raise Mistake(f"the run folder cannot be made: {error}", where=f"--out {out}", right=right) from error
         self._study, self._command, self._start = study, list(command), started or time.time()
+        self._clock = time.monotonic() - max(0.0, time.time() - self._start)  # the time of day may jump meanwhile
         self._described = describe(study)
         self._primary = frozen(study, self._started)
         if study.data.skipped:
@@ -72,7 +73,7 @@ class RunFolder:
     @property
     def seconds(self) -> float:
         """Seconds since the run began."""
-        return time.time() - self._start
+        return time.monotonic() - self._clock
 
     def write(self, name: str, content: str | bytes) -> None:
         """A file of the folder, whole or not at all."""
@@ -107,7 +108,10 @@ class RunFolder:
         more = {
             **facts, "fresh_roots": roots, "pruned": sorted(one.name for one in planner.campaign.pruned),
             "finals": finals, "candidates": len(planner.candidates), "failed": planner.failed,
+            "stopped": planner.stopped, "quarantined": planner.quarantined,
         }  # fmt: skip
+        if planner.tries.failures:
+            self.write("failures.json", json.dumps(_failures(planner), indent=1, ensure_ascii=False) + "\n")
         self.manifest("done" if planner.finished else "stopped", planner.cost_summary(), more)
         return publish(load([self.path]), self.path)
 
@@ -158,6 +162,15 @@ def _skipped(study: Study) -> dict[str, Any]:
     return {"count": len(rows), "rows": rows[:100]}
 
 
+def _failures(planner: Planner) -> list[dict[str, Any]]:
+    """Every stage that failed at some time, why each attempt did, and whether it was given up."""
+    return [
+        {"key": key, "label": planner.stages[key][1], "given_up": key in planner.quarantined,
+         "attempts": planner.tries.told(key)}
+        for key in planner.tries.failures
+    ]  # fmt: skip
+
+
 def _made(path: Path) -> bool:
     try:
         path.mkdir()
@@ -174,7 +187,7 @@ def _stages(planner: Planner) -> pd.DataFrame:
             "key": key, "label": label, "kind": stage.kind, "tasks": "+".join(stage.tasks), "parent": stage.parent,
             "method": stage.method, "steps": stage.steps, "seed": stage.seed, "executed": bool(done and done.made),
             "seconds": done.seconds if done else None, "worker": done.worker if done else None,
-            "parent_from": done.parent_from if done else None,
+            "parent_from": done.parent_from if done else None, "split": done.split if done else None,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -11,34 +11,58 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import search.cluster  # noqa: F401 - sets what Ray reads when it is imported
+from search.cluster import Joined, resources  # sets what Ray reads when it is imported
 
 # isort: split
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from search.planner import Planner
+from search.pulse import Pulse
+from search.tries import Fault
+from trainables.store import StoreTrouble
 from trainables.trainable import StagePath
 
 if TYPE_CHECKING:
-    from search.study import Study
+    from search.settings import Settings
 
 WORKER_SECONDS = 60.0
 """How long a path may wait for a worker before a hold makes room: other jobs may have taken what a trial needs."""
 
+LOOK_SECONDS = 2.0
+"""How often stages that another study is at are looked at."""
+
+STILLBORN = 5
+"""How many workers in a row may die before they begin a path until the study is stopped."""
+
+
+@dataclass
+class Trial:
+    """A trial's path: what is left of it, its worker once that has told itself, and since when it waits for one."""
+
+    path: list[str]
+    worker: str = ""
+    waits: float = field(default_factory=time.monotonic)
+
 
 class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
-    """Hands paths from the planner to Tune and results from Tune to the planner; `starts` counts worker processes."""
+    """Hands paths from the planner to Tune and results from Tune to the planner; `workers` took part."""
 
-    def __init__(self, planner: Planner, place: str, tick: Callable[[], None]) -> None:
+    def __init__(self, planner: Planner, place: str, tick: Callable[[], None], pulse: Pulse) -> None:
         """`place` is the workplace's JSON; `tick` is called after every event, for the live view."""
         Searcher.__init__(self)
-        self._planner, self._place, self._tick = planner, place, tick
-        self._paths: dict[str, list[str]] = {}
-        self._unbegun: dict[str, float] = {}
+        self._planner, self._place, self._tick, self._pulse = planner, place, tick, pulse
+        self._trials: dict[str, Trial] = {}
+        self._looked = time.monotonic()
+        self._stillborn = 0
         self.workers: set[str] = set()
+        self.causes: dict[str, str] = {}  # of trials that ended with an error, as Ray tells it
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its configuration for a restore that never comes (the store resumes a study)."""
@@ -52,42 +76,74 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration: a path, a hold, or FINISHED (a text, which Tune's own annotation omits)."""
-        if self._planner.finished:
+        planner = self._planner
+        if planner.idle:
             return Searcher.FINISHED
-        path = self._planner.take()
-        self._paths[trial_id] = [stage.key for stage in path]
+        path = planner.take()
+        self._trials[trial_id] = Trial([stage.key for stage in path])
         if path:
-            self._unbegun[trial_id] = time.monotonic()
-            self._planner.running[path[0].key] = ""
+            planner.running[path[0].key] = ""
         self._tick()
-        label = self._planner.stages[path[-1].key][1] if path else "hold"
-        return {"workplace": self._place, "path": json.dumps([stage.to_json() for stage in path]), "label": label}
+        label = planner.stages[path[-1].key][1] if path else "hold"
+        tries = {stage.key: told for stage in path if (told := planner.attempt(stage.key).to_json())}
+        return {
+            "workplace": self._place, "path": json.dumps([stage.to_json() for stage in path]), "label": label,
+            "labels": json.dumps([planner.stages[stage.key][1] for stage in path]), "tries": json.dumps(tries),
+        }  # fmt: skip
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One stage of a path has ended, and it was not the last."""
-        self._heard(trial_id, result)
+        self._guarded(lambda: self._heard(trial_id, result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A path or a hold has ended; with an error the worker is gone, and what it had not done is given back."""
-        if result is not None and not error:
-            self._heard(trial_id, result)
-        self._unbegun.pop(trial_id, None)
-        rest = self._paths.pop(trial_id, [])
-        if error and rest:
-            self._planner.lost(rest[0], "its worker died")
-        self._planner.give_back(rest)
+        self._guarded(lambda: self._ended(trial_id, result, error))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """A store that cannot be reached for long stops the study: Tune would end in a traceback."""
+        try:
+            act()
+        except StoreTrouble as trouble:
+            self._planner.stop(str(trouble))
         self._tick()
 
     def _heard(self, trial_id: str, result: dict[str, Any]) -> None:
-        self.workers.add(str(result["worker"]))
-        self._unbegun.pop(trial_id, None)
-        path = self._paths.get(trial_id, [])
-        if result["kind"] in ("train", "score") and path and path[0] == result["key"]:
+        trial, worker = self._trials.get(trial_id, Trial([])), str(result["worker"])
+        self.workers.add(worker)
+        trial.worker, path, key = worker, trial.path, result.get("key")
+        self._stillborn = 0
+        if result["kind"] == "begin":
+            self._pulse.watch(worker, str(result["node"]), int(result["pid"]))
+        if key is not None and path and path[0] == key:
             path.pop(0)
             self._planner.report(result)
-        if path and "error" not in result:
-            self._planner.running[path[0]] = str(result["worker"])
-        self._tick()
+        if path and not self._over(result):
+            self._planner.running[path[0]] = worker
+        self._look()
+
+    @staticmethod
+    def _over(result: dict[str, Any]) -> bool:
+        """Whether a result ends its path."""
+        return any(name in result for name in ("error", "held", "trouble"))
+
+    def _ended(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
+        if result is not None and not error:
+            self._heard(trial_id, result)
+        trial, cause = self._trials.pop(trial_id, Trial([])), self.causes.pop(trial_id, "")
+        self._pulse.forget(trial.worker)
+        if error and trial.path and trial.worker:
+            fault, reason = _fault(cause)
+            self._planner.lost(trial.path[0], reason, fault, trial.worker, cause)
+        elif error and not trial.worker:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN:
+                self._planner.stop(f"{STILLBORN} workers in a row died before they began: {cause[-2000:].strip()}")
+        self._planner.give_back(trial.path)
+
+    def _look(self) -> None:
+        if self._planner.held and time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._planner.look()
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store resumes a study."""
@@ -98,10 +154,14 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     # --- Stopper ------------------------------------------------------------------------------------------------------
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """End a hold as soon as something is ready or nothing is left, or where a path has long waited for a worker."""
+        """End a path when the study is stopped; a hold as soon as something is ready or nothing is left, or where a
+        path has long waited for a worker."""
+        if self._planner.stopped:
+            return True
         if result["kind"] != "hold":
             return False
-        if self._unbegun and time.monotonic() - min(self._unbegun.values()) > WORKER_SECONDS:
+        waiting = [trial.waits for trial in self._trials.values() if trial.path and not trial.worker]
+        if waiting and time.monotonic() - min(waiting) > WORKER_SECONDS:
             return True
         return self._planner.finished or self._planner.tree.ready_count() > 0
 
@@ -110,17 +170,43 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         return False
 
 
-def run(study: Study, planner: Planner, slots: int, tick: Callable[[], None]) -> int:
-    """Run everything the planner has on a started cluster; how many worker processes took part."""
-    settings = study.settings
-    runner = Runner(planner, study.workplace(), tick)
-    resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
-    with tempfile.TemporaryDirectory(prefix="order-search-") as scratch:
+class Causes(FIFOScheduler):  # type: ignore[misc]
+    """First come, first served; notes why trials end with an error, from the text that Tune writes on this machine."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._runner = runner
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of the runner."""
+        return {}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Called before the searcher hears of the error, which is not told why."""
+        with suppress(OSError, TypeError):
+            self._runner.causes[trial.trial_id] = Path(trial.error_file).read_text("utf-8", errors="replace")
+
+
+def _fault(cause: str) -> tuple[Fault, str]:
+    """What made a worker die, as far as Ray knows."""
+    if "OutOfMemoryError" in cause or "memory pressure" in cause or "running low on memory" in cause:
+        return "memory", "its worker was ended because its machine ran out of memory"
+    if "node" in cause and any(words in cause for words in ("node has died", "node died", "its node", "node is dead")):
+        return "node", "its node was lost"
+    return "error", "its worker died"
+
+
+def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[], None]) -> int:
+    """Run everything the planner has on a started Ray; how many worker processes took part."""
+    with ExitStack() as stack:
+        pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
+        runner = Runner(planner, joined.place, tick, pulse)
         tune.Tuner(
-            tune.with_resources(StagePath, resources),
+            tune.with_resources(StagePath, resources(settings)),
             tune_config=tune.TuneConfig(
-                search_alg=runner, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True,
-                trial_name_creator=lambda trial: str(trial.config["label"]),
+                search_alg=runner, scheduler=Causes(runner), num_samples=-1, max_concurrent_trials=joined.slots,
+                reuse_actors=True, trial_name_creator=lambda trial: str(trial.config["label"]),
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
             run_config=tune.RunConfig(

@@ -406,6 +406,8 @@ class Study:
             "device": self.device,
             "language_adapters": self.language_folder and str(self.language_folder.path),
             "suites": {n: s.model_dump(mode="json", exclude_unset=True) for n, s in self.suites.items()},
+            "node_cache": int(self.settings.node_cache),
+            "stall_timeout": self.settings.stall_timeout,
         }
         return json.dumps(place, sort_keys=True)
 

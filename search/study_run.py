@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from search.settings import check_out, load_settings, parse_overrides
+from search.stopping import Stopping
 from search.study import Study
-from trainables.store import Store
+from trainables.store import Store, StoreTrouble
 
 if TYPE_CHECKING:
+    from search.cluster import Joined
     from search.planner import Planner
     from search.run_folder import RunFolder
 
@@ -61,35 +63,47 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
         f"{several} × {study.settings.seeds} roots{besides}: {planner.tree.naive} stages alone, "
         f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
     )
-    with _cluster(study, planner, console) as slots:
-        folder = RunFolder(study, command, started)
-        recorder.open(folder.path / "study.journal")
-        facts: dict[str, Any] = {"slots": slots, "worker_starts": 0}
+    with Stopping(planner.stop, study.settings.grace) as stopping:
+        with _cluster(study, planner, console) as joined:
+            folder = RunFolder(study, command, started)
+            stopping.leaving = lambda: _leave(planner, folder)
+            recorder.open(folder.path / "study.journal")
+            facts: dict[str, Any] = {"slots": joined.slots if joined else 0, "worker_starts": 0}
+            try:
+                if joined and not planner.idle:
+                    from search.runner import run
+
+                    writer.open(folder.path / "tensorboard")
+                    with view:
+                        view.watch(planner, joined.slots)
+                        facts["worker_starts"] = run(study.settings, planner, joined, view.tick)
+            except BaseException:
+                folder.manifest("failed", {}, {})
+                raise
+            finally:
+                writer.close()
+                recorder.close()
         try:
-            if not planner.finished:
-                from search.runner import run
-
-                writer.open(folder.path / "tensorboard")
-                with view:
-                    view.watch(planner, slots)
-                    facts["worker_starts"] = run(study, planner, slots, view.tick)
-        except BaseException:
-            folder.manifest("failed", {}, {})
+            return _finish(study, planner, folder, facts, console)
+        except StoreTrouble:
+            planner.stop("the store could not be reached")
+            _leave(planner, folder)
             raise
-        finally:
-            writer.close()
-            recorder.close()
-    return _finish(study, planner, folder, facts, console)
 
 
-def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContextManager[int]:
-    """Ray's slots while something is left to run; Ray is not even imported where nothing is."""
+def _leave(planner: Planner, folder: RunFolder) -> None:
+    """What is written before an exit at once: that the run was stopped. Every stage that ended is in the store."""
+    folder.manifest("stopped", planner.cost_summary(), {"stopped": planner.stopped, "failed": planner.failed})
+
+
+def _cluster(study: Study, planner: Planner, console: Console) -> AbstractContextManager[Joined | None]:
+    """A started Ray while something is left to run; Ray is not even imported where nothing is."""
     if planner.finished:
-        return nullcontext(0)
+        return nullcontext()
     console.print("starting Ray …")
-    from search.cluster import cluster
+    from search.cluster import joined
 
-    return cluster(study.settings)
+    return joined(study.settings, study.workplace())
 
 
 def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[str, Any], console: Console) -> int:
@@ -104,13 +118,26 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
     path = escape(str(folder.path))
     lines = [
         f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, {cost['stages_naive']} without "
-        f"sharing; {folder.seconds:.0f} s",
+        f"sharing; {folder.seconds:.0f} s{_troubles(planner)}",
         f"\n[bold]{path}/[/] leaderboard.(html|md|csv|tex|…) scores.(parquet|csv) manifest.json config.yaml …",
         f"next:  order-search show {path}",
         f"       order-search run --space {path}/config.yaml   repeats this run",
         *(f"[red]failed[/] {escape(name)}: {escape(reason)}" for name, reason in planner.failed.items()),
-        *(["[yellow]stopped[/]: the same command goes on from here"] if status == "stopped" else []),
+        *(
+            [f"[yellow]stopped[/] {escape(planner.stopped)}: the same command goes on from here"]
+            if status == "stopped"
+            else []
+        ),
     ]
     for line in lines:
         console.print(line, soft_wrap=True)
     return 0 if status == "done" and not planner.failed else 1
+
+
+def _troubles(planner: Planner) -> str:
+    """What went wrong on the way, for the line of counts."""
+    failures = sum(map(len, planner.tries.failures.values()))
+    collected = planner.collector.collected
+    return (f"; {failures} attempts failed" if failures else "") + (
+        f"; weights of {collected} stages removed to stay within the store's budget" if collected else ""
+    )

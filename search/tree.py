@@ -46,6 +46,7 @@ class _Node:
     cost: float = 0.0
     longest: float = 0.0  # the costliest pending chain from here to a leaf, this stage included
     urgent: float = math.inf
+    depth: int = 0  # stages above it
     reason: str = ""  # of a lost stage
 
     @property
@@ -131,10 +132,14 @@ class StageTree:
 
     # Running ---------------------------------------------------------------------------------------------------------
 
-    def next_path(self) -> list[Stage]:
-        """Claim and return the stages one worker should run next, parent to child; empty when nothing is ready."""
+    def next_path(self, freeing: bool = False) -> list[Stage]:
+        """Claim and return the stages one worker should run next, parent to child; empty when nothing is ready.
+
+        `freeing` prefers what hangs on weights that the fewest stages still wait for, so that they can be removed soon;
+        O(ready).
+        """
         path: list[_Node] = []
-        node = self._pop()
+        node = self._freeing() if freeing else self._pop()
         while node is not None:
             self._set(node, _Status.CLAIMED)
             path.append(node)
@@ -213,6 +218,15 @@ class StageTree:
         for child in below:
             self._offer(child)
         return lost
+
+    def spare(self) -> list[str]:
+        """Train stages whose weights exist and that nothing planned waits for: first those that no train stage hangs
+        on, then the deepest, the oldest first of these; O(stages)."""
+        found = [
+            node for node in self._by_number if node.stage.kind == "train" and node.available and not node.dependants
+        ]
+        found.sort(key=lambda node: (any(child.stage.kind == "train" for child in node.children), -node.depth))
+        return [node.stage.key for node in found]
 
     # What is known ---------------------------------------------------------------------------------------------------
 
@@ -307,6 +321,7 @@ class StageTree:
             self._counts[_Status.IDLE] += 1
             if parent is not None:
                 parent.children.append(node)
+                node.depth = parent.depth + 1
             if stage.head_from not in (None, stage.parent):
                 node.head = self._nodes[str(stage.head_from)]
                 node.head.borrowers.append(node)
@@ -413,6 +428,11 @@ class StageTree:
     def _push(self, node: _Node) -> None:
         if node in self._ready:
             heapq.heappush(self._heap, node.rank)
+
+    def _freeing(self) -> _Node | None:
+        """The ready stage whose parent's weights the fewest wait for; of equals the best."""
+        waiting = {node: len(node.parent.dependants) if node.parent else math.inf for node in self._ready}
+        return min(waiting, key=lambda node: (waiting[node], node.rank), default=None)
 
     def _pop(self) -> _Node | None:
         """The best ready stage; entries that no longer hold are dropped on the way."""

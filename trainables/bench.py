@@ -10,9 +10,10 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import torch
@@ -20,8 +21,10 @@ from safetensors.torch import load, save
 
 from perturb.edits.masked_lm import Fill, fill_by
 from perturb.suite import SuiteSettings
-from trainables import fertility, representations
+from trainables import fertility, oom, representations, watch
 from trainables.attacked import Attacks
+from trainables.attempt import FIRST, Attempt
+from trainables.attempts import Attempts, Beat, Held, Lease
 from trainables.data import DataSource
 from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
@@ -35,12 +38,13 @@ from trainables.language_folder import LanguageFolder
 from trainables.methods import put_on
 from trainables.methods.settings import icl_settings
 from trainables.models import Encoder, Weights
+from trainables.node_cache import NodeCache
 from trainables.perturbations import Lookup
 from trainables.perturbed import Suites, evaluate_edited
 from trainables.perturbed_prompts import evaluate_edited_prompts
 from trainables.reading import OnBadRow
 from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
-from trainables.store import Corrupt, Store
+from trainables.store import Corrupt, Store, StoreTrouble
 from trainables.tasks import Task
 from trainables.templates import PLACEHOLDERS
 from trainables.train import Trained, train
@@ -66,6 +70,10 @@ class Workplace:
     """The folder of language adapters, where the method `adapter` has some."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Perturbation suites by name."""
+    node_cache: int = 0
+    """Bytes of recent weights that the workers of a node keep for one another."""
+    stall_timeout: float = 1800.0
+    """Seconds without a batch after which the process is ended."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,14 @@ class Outcome:
     made: bool
     seconds: float
     parent: str
-    """Where the parent's weights came from: `base`, `memory` or `store`."""
+    """Where the parent's weights came from: `base`, `memory` (this process), `node` or `store`."""
     worker: str
+    bytes: int = 0
+    """What was stored."""
+    split: int = 1
+    examples: int = 0
+    tokens: int = 0
+    queries: int = 0
 
 
 class MissingParent(Exception):
@@ -111,6 +125,28 @@ class Bench:
         self._heads: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
+        self.attempts = Attempts(self.store, self.worker)
+        self._cache = NodeCache.here(place.node_cache) if place.node_cache else None
+        self._lease: Lease | None = None
+        self.broken = False
+        self._beat = Beat(self.store, self.worker)
+        self._watch = watch.Watch(place.stall_timeout, self._stalled)
+
+    def start(self) -> Self:
+        """Begin to give signs of life, and to end this process where there are none: for workers alone."""
+        self._beat.start()
+        self._watch.start()
+        return self
+
+    def recover(self, error: BaseException) -> None:
+        """Go on after a stage that failed: let its memory go, or note that this process is of no more use."""
+        self.broken = self.broken or oom.cuda_is_broken(error)
+        if not self.broken:
+            oom.release(self.__dict__.get("model"), error)
+
+    def _stalled(self, reason: str) -> None:
+        if self._lease is not None:
+            self.attempts.end(self._lease, reason)
 
     @cached_property
     def model(self) -> Encoder:
@@ -120,37 +156,63 @@ class Bench:
             model.language_folder = LanguageFolder(self.place.language_adapters)
         return model
 
-    def run(self, stage: Stage) -> Outcome:
-        """Make a stage and store it, unless it is stored; MissingParent or train.Diverged where that cannot be done."""
+    def run(self, stage: Stage, attempt: Attempt = FIRST) -> Outcome:
+        """Make a stage and store it, unless it is stored.
+
+        Raises attempts.Held where another worker is at it, MissingParent or train.Diverged where it cannot be made.
+        """
         start = time.monotonic()
         if self.store.has(stage.key):
             return Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker)
-        self.store.attempt(stage.key, {"kind": stage.kind, "tasks": stage.tasks, "worker": self.worker})
+        about = {"kind": stage.kind, "tasks": stage.tasks, "attempt": attempt.number, "split": attempt.split}
+        self._lease = lease = self.attempts.begin(stage.key, about, attempt.over)
+        try:
+            with watch.work():
+                outcome = self._made(stage, attempt, lease, start)
+        except BaseException as error:
+            with suppress(StoreTrouble):
+                self.attempts.end(lease, f"{type(error).__name__}: {error}"[:500])
+            raise
+        finally:
+            self._lease = None
+        self.attempts.done(lease)
+        return outcome
+
+    def _made(self, stage: Stage, attempt: Attempt, lease: Lease, start: float) -> Outcome:
         parent, source = self._weights(stage.parent)
         figures: dict[str, Any]
         if stage.kind == "train":
             begun = self._begun(stage)
-            trained = self._train(stage, parent, begun)
+            trained = self._train(stage, parent, begun, attempt.split)
             figures, blobs = {**trained.figures, "resumed": begun is not None}, {WEIGHTS: save(trained.weights)}
             if trained.state:
                 blobs[STATE] = save(trained.state)
             self._keep(stage.key, trained.weights)
         else:
-            rows, items = self._score(stage, parent)
+            rows, items = self._score(stage, parent, attempt.split)
             figures = {"scores": rows}
             blobs = {PREDICTIONS: _parquet(items)}
-        seconds = time.monotonic() - start
-        about = {"worker": self.worker, "seconds": seconds, "parent_from": source, "torch": torch.__version__}
-        self.store.put(stage.key, {"stage": asdict(stage), **figures, **about}, blobs)
-        return Outcome(stage.key, stage.kind, True, seconds, source, self.worker)
+        seconds, counts = time.monotonic() - start, watch.counts()
+        about = {"worker": self.worker, "seconds": seconds, "parent_from": source, "torch": torch.__version__,
+                 "attempt": attempt.number, "split": attempt.split}  # fmt: skip
+        # One that was taken for dead and is not leaves the stage to who took it over: equal keys mean equal results.
+        if self.attempts.holds(lease):
+            cache = self._cache if stage.kind == "train" else None
+            self.store.put(stage.key, {"stage": asdict(stage), **figures, **about}, blobs, cache)
+        elif not self.store.has(stage.key):
+            raise Held(stage.key, "", lease.number + 1)
+        size = sum(map(len, blobs.values()))
+        return Outcome(
+            stage.key, stage.kind, True, seconds, source, self.worker, size, attempt.split, **counts._asdict()
+        )
 
-    def _train(self, stage: Stage, parent: Weights, begun: Weights | None) -> Trained:
+    def _train(self, stage: Stage, parent: Weights, begun: Weights | None, split: int) -> Trained:
         group = [self._tasks[name] for name in stage.tasks]
         longest = self._text_length(stage)
         rows = int(stage.settings.get("rows") or 0) or None
         features = {task.name: self._training_features(task, min(task.max_length, longest), rows) for task in group}
         carried = self._tasks.values() if stage.settings.get("heads") == "carry" else ()
-        return train(self.model, stage, group, features, parent, carried, begun)
+        return train(self.model, stage, group, features, parent, carried, begun, split)
 
     def _begun(self, stage: Stage) -> Weights | None:
         """The state of the same stage at a smaller budget, where the store has it."""
@@ -165,19 +227,19 @@ class Bench:
         """Tokens that a text may have under the stage's method: a prompt takes its length of the model's positions."""
         return self.model.positions - int(stage.settings.get("prompt_length") or 0)
 
-    def _score(self, stage: Stage, parent: Weights) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _score(self, stage: Stage, parent: Weights, split: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         target = self._tasks[stage.tasks[0]]
         put_on(self.model, stage, parent)
         if stage.parent is None and stage.settings.get("language_adapters"):
             # What an order adds is measured against the base model that speaks each language, too.
             self.model.attach({}, {}, "language adapters alone", language=True)
         if stage.measure == "representations":
-            return self._representations(stage, target), []
+            return self._representations(stage, target, split), []
         if stage.measure == FORGETTING:
-            return self._remembered(stage, target), []
+            return self._remembered(stage, target, split), []
         longest = min(target.max_length, self._text_length(stage))
         if isinstance(self.model, Decoder) and target.kind in PLACEHOLDERS:
-            return self._in_text(self.model, stage, target, longest)
+            return self._in_text(self.model, stage, target, longest, split)
         # A target may be trained on another task's set (XNLI on MNLI): its head was trained under that name.
         if target.trained_on:
             self.model.add_head(target.trained_on, kind_of(target, self.model).head(target, self.model))
@@ -185,11 +247,11 @@ class Bench:
         head = self.model.head(target.trained_on) if target.trained_on else None
         sets = self._evaluation_sets(target, longest)
         if stage.measure == "perturbations":
-            return evaluate_edited(self.model, target, head, sets, self._suite(stage), longest)
+            return evaluate_edited(self.model, target, head, sets, self._suite(stage), longest, split)
         if stage.measure == "attack":
             recipe = str(stage.settings["attack"])
-            return self._attacks(stage).evaluate(self.model, target, head, sets, recipe, longest)
-        return evaluate(self.model, target, head, sets)
+            return self._attacks(stage).evaluate(self.model, target, head, sets, recipe, longest, split)
+        return evaluate(self.model, target, head, sets, split)
 
     def _suite(self, stage: Stage) -> Suites:
         """The suite that a stage scores on."""
@@ -220,7 +282,7 @@ class Bench:
         return self._masked_lm
 
     def _in_text(
-        self, model: Decoder, stage: Stage, target: Task, longest: int
+        self, model: Decoder, stage: Stage, target: Task, longest: int, split: int
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Score in context or, where the target was trained on, by the same rule without demonstrations.
 
@@ -238,22 +300,22 @@ class Bench:
             graded = "f1" if target.kind == "span" else None
 
             def ask(parts: Sequence[EvaluationSet]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-                return evaluate_icl(model, target, parts, shown, settings, seed, room, graded)
+                return evaluate_icl(model, target, parts, shown, settings, seed, room, graded, split)
 
             return evaluate_edited_prompts(model, target, sets, self._suite(stage), longest, ask)
-        return evaluate_icl(model, target, sets, shown, settings, seed, room)
+        return evaluate_icl(model, target, sets, shown, settings, seed, room, split=split)
 
-    def _representations(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
+    def _representations(self, stage: Stage, task: Task, split: int) -> list[dict[str, Any]]:
         """How alike translations are to the model; of the base model also into how many tokens it cuts words."""
         self.model.eval()
         sets = self._evaluation_sets(task, min(task.max_length, self._text_length(stage)))
-        rows = representations.measure(self.model, task, sets)
+        rows = representations.measure(self.model, task, sets, split)
         if stage.parent:
             return rows
         cut = fertility.measure(self.model.tokenizer, sets)
         return [*rows, *cut, *fertility.by_script(cut)]
 
-    def _remembered(self, stage: Stage, task: Task) -> list[dict[str, Any]]:
+    def _remembered(self, stage: Stage, task: Task, split: int) -> list[dict[str, Any]]:
         """How well the stage's encoder still does a task of its order, in English, with the head that the task's own
         stage trained."""
         self.model.add_head(task.name, kind_of(task, self.model).head(task, self.model))
@@ -262,7 +324,7 @@ class Bench:
         if (task.name, longest) not in self._dev_sets:
             dev = {("dev", code): rows for code, rows in self._data.load(task, "dev", ["en"]).items()}
             self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest)
-        rows, _ = evaluate(self.model, task, self.model.head(task.name), self._dev_sets[task.name, longest])
+        rows, _ = evaluate(self.model, task, self.model.head(task.name), self._dev_sets[task.name, longest], split)
         return [{**row, "portion": FORGETTING} for row in rows]
 
     def _training_features(self, task: Task, longest: int, rows: int | None) -> list[Feature]:
@@ -309,11 +371,12 @@ class Bench:
         if key in self._resident:
             return self._resident[key], "memory"
         try:
-            weights: Weights = load(self.store.blob(key, WEIGHTS))
+            content, source = self.store.fetched(key, WEIGHTS, self._cache)
         except Corrupt as error:
             raise MissingParent(key, str(error)) from error
+        weights: Weights = load(content)
         self._keep(key, weights)
-        return weights, "store"
+        return weights, source
 
     def _keep(self, key: str, weights: Weights) -> None:
         self._resident[key] = weights

@@ -3,66 +3,128 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import sys
 import time
+import traceback
 from dataclasses import asdict
 from typing import Any
 
+import ray
 from ray import tune
 
+from trainables import oom
+from trainables.attempt import Attempt
+from trainables.attempts import Held
 from trainables.bench import Bench, MissingParent, Workplace
+from trainables.shipped import here
 from trainables.stage import Stage
+from trainables.store import StoreTrouble
 from trainables.train import Diverged
 
 HOLD_SECONDS = 0.1
 
+BROKEN = 71
+"""The exit code of a process whose CUDA can no longer be used."""
+
+TRACE = 20_000
+"""Characters of a traceback that are told at most."""
+
 _benches: dict[str, Bench] = {}
 """This process's bench, by the workplace's JSON: it outlives every trial, and with it the model and its data."""
+
+_log = logging.getLogger("order_search.worker")
 
 
 class StagePath(tune.Trainable):  # type: ignore[misc]
     """One trial: a path of stages, or a hold that keeps the worker alive while nothing is ready.
 
-    The configuration holds JSON texts, not objects, because Tune copies it again and again: `workplace`, and `path` (a
-    list of stages, empty for a hold). What goes wrong in a stage is returned as a result, so the worker lives on.
+    The configuration holds JSON texts, not objects, because Tune copies it again and again: `workplace`, `path` (a list
+    of stages, empty for a hold), their `labels`, and in `tries` the attempts at those that are not tried for the first
+    time. What goes wrong in a stage is returned as a result, so the worker lives on.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up the trial's path; the bench is made once a process."""
         place = str(config["workplace"])
         if place not in _benches:
+            _log_to_stdout()
             _benches.clear()
-            _benches[place] = Bench(Workplace(**json.loads(place)))
+            _benches[place] = Bench(Workplace(**here(json.loads(place)))).start()
         self._bench = _benches[place]
         self._path = [Stage.from_json(text) for text in json.loads(config["path"])]
+        self._labels = dict(zip((stage.key for stage in self._path), json.loads(config["labels"]), strict=True))
+        self._tries = json.loads(config["tries"])
         self._begun = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another trial in the same process."""
+        """Take up another trial in the same process; one whose CUDA is broken ends, and Tune starts another."""
+        if self._bench.broken:
+            os._exit(BROKEN)
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the path's next stage; its outcome, or `error` and `fatal` (no use in trying again)."""
+        """Run the path's next stage: its outcome, or what came between.
+
+        That is `held` (the worker of another study that is at it), `trouble` (the store could not be reached), or
+        `error`, its `trace`, and with it `missing` (the stage whose weights are not there), `oom`, or `fatal` (no use
+        in trying again).
+        """
         if not self._path:
             time.sleep(HOLD_SECONDS)
             return {"kind": "hold", "worker": self._bench.worker}
         if not self._begun:  # tells at once which worker has the path
             self._begun = True
-            return {"kind": "begin", "worker": self._bench.worker}
+            node = ray.get_runtime_context().get_node_id()
+            return {"kind": "begin", "worker": self._bench.worker, "node": node, "pid": os.getpid()}
         stage = self._path.pop(0)
-        about: dict[str, Any] = {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker}
+        result = {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker, **self._outcome(stage)}
+        ended = any(name in result for name in ("error", "held", "trouble"))
+        return {**result, "done": ended or not self._path}
+
+    def _outcome(self, stage: Stage) -> dict[str, Any]:
+        label, attempt = self._labels[stage.key], Attempt(**self._tries.get(stage.key, {}))
+        _log.info("begin %s (attempt %d)", label, attempt.number)
         try:
-            result = {**about, **asdict(self._bench.run(stage))}
-        except MissingParent as error:
-            result = {**about, "error": str(error), "missing": error.key, "fatal": False}
-        except Diverged as error:
-            result = {**about, "error": str(error), "fatal": True}
+            outcome = asdict(self._bench.run(stage, attempt))
+        except Held as held:
+            _log.info("%s is held by %s", label, held.holder)
+            return {"held": held.holder}
+        except StoreTrouble as trouble:
+            return {"trouble": str(trouble)}
         except Exception as error:  # noqa: BLE001 - the worker must live on; the planner counts attempts and tells
-            result = {**about, "error": f"{type(error).__name__}: {error}", "fatal": False}
-        return {**result, "done": "error" in result or not self._path}
+            return self._failure(label, error)
+        _log.info("end %s after %.2f s%s", label, outcome["seconds"], "" if outcome["made"] else ", from the store")
+        return outcome
+
+    def _failure(self, label: str, error: Exception) -> dict[str, Any]:
+        """What is told of an error; what the failed stage has left in memory is let go."""
+        trace = "".join(traceback.format_exception(error))[-TRACE:]
+        _log.error("%s failed\n%s", label, trace)
+        told: dict[str, Any] = {"error": f"{type(error).__name__}: {error}", "trace": trace}
+        if isinstance(error, MissingParent):
+            told |= {"error": str(error), "missing": error.key}
+        elif isinstance(error, Diverged):
+            told |= {"error": str(error), "fatal": True}
+        elif oom.out_of_memory(error):
+            told |= {"oom": True}
+        self._bench.recover(error)
+        return told
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the store holds all there is."""
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing, likewise."""
+
+
+def _log_to_stdout() -> None:
+    """Ray keeps a worker's output in its log files, where its dashboard shows it."""
+    if not _log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
+        _log.propagate = False

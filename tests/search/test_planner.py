@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from search import planner as planner_module
-from search.planner import ATTEMPTS, Planner
+from search.planner import Planner
 from search.settings import load_settings
 from search.study import Study
+from search.tries import ATTEMPTS
 from trainables.stage import FORGETTING, PREDICTIONS, WEIGHTS
 from trainables.store import Store
 
@@ -55,6 +56,7 @@ class Workers:
         self.study, self.store = study, Store(study.settings.store_url)
         self._number, self._rng, self._trouble = number, random.Random(seed), trouble
         self.tried = Counter()
+        self.weights = b"weights"
         self.events = []
 
     def plan(self):
@@ -88,7 +90,7 @@ class Workers:
             if not self.store.has(key):
                 return {**about, "error": "no weights", "missing": key, "fatal": False}
         if stage.kind == "train":
-            self.store.put(stage.key, {}, {WEIGHTS: b"weights"})
+            self.store.put(stage.key, {}, {WEIGHTS: self.weights})
         else:
             self.store.put(stage.key, {"scores": scores_of(self.study, stage)}, {PREDICTIONS: b"predictions"})
         return about

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from trainables.attempts import Attempts
 from trainables.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_distinct_stage_is_run_once(finished: Path) -> None:
     cost = manifest(finished)["cost"]
     store = Store(str(finished.parent / "store"))
-    assert cost["stages_executed"] == cost["stages_distinct"] == len(store.keys()) == len(list(store.attempts()))
+    assert cost["stages_executed"] == cost["stages_distinct"] == len(store.keys()) == len(list(Attempts.all(store)))
     assert cost["stages_naive"] > cost["stages_distinct"]
 
 
@@ -154,7 +155,7 @@ def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
     assert (folder / "leaderboard.csv").read_bytes() == (undisturbed / "leaderboard.csv").read_bytes()
     store = Store(str(folder.parent / "store"))
     distinct = sum(store.record(key)["stage"]["kind"] == "train" for key in sorted(store.keys()))
-    trainings = sum(about["kind"] == "train" for _, about in store.attempts())
+    trainings = sum(about["kind"] == "train" for _, about in Attempts.all(store))
     assert distinct <= trainings <= distinct + 2 * hits
 
 

@@ -19,6 +19,7 @@ from trainables.bench import PREDICTIONS, WEIGHTS, Bench, MissingParent, Workpla
 from trainables.data import DataSource
 from trainables.evaluate import in_search_half
 from trainables.stage import STATE, Stage
+from trainables.attempts import Attempts
 from trainables.store import Store
 from trainables.tasks import load_task
 from trainables.train import Diverged
@@ -164,7 +165,7 @@ def test_every_attempt_is_noted(place):
     for _ in range(2):
         with pytest.raises(Diverged):
             bench.run(first)
-    assert [key for key, _ in bench.store.attempts()] == [first.key] * 2
+    assert [key for key, _ in Attempts.all(bench.store)] == [first.key] * 2
     assert not bench.store.has(first.key)
 
 
