@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from search.candidate import Candidate
@@ -73,15 +74,17 @@ def rows_of(
     stage: str = "",
 ) -> list[Row]:
     """A stored stage's scores as rows of the table; `apart` are languages that the target is not averaged over."""
+    name, order = candidate.name, str(candidate.order)
+    # A study keeps all of its rows: equal texts are one object in them.
     return [
         Row(
-            candidate=candidate.name, order=str(candidate.order), method=candidate.method,
-            learning_rate=candidate.learning_rate, seed=seed, target=target, language=score["language"],
-            portion=score["portion"], perturbation=score.get("perturbation", CLEAN),
-            severity=score.get("severity", 0), metric=score["metric"], main=score["main"], value=score["value"],
-            n=score["n"], stderr=score["stderr"], attackability=score.get("attackability"),
-            queries=score.get("queries"), apart=score["language"] in apart,
-            prompt_length=candidate.prompt_length, budget=candidate.budget, stage=stage,
+            candidate=name, order=order, method=candidate.method, learning_rate=candidate.learning_rate, seed=seed,
+            target=target, language=intern(score["language"]), portion=intern(score["portion"]),
+            perturbation=intern(score.get("perturbation", CLEAN)), severity=score.get("severity", 0),
+            metric=intern(score["metric"]), main=score["main"], value=score["value"], n=score["n"],
+            stderr=score["stderr"], attackability=score.get("attackability"), queries=score.get("queries"),
+            apart=score["language"] in apart, prompt_length=candidate.prompt_length, budget=candidate.budget,
+            stage=stage,
         )
         for score in scores
     ]  # fmt: skip
