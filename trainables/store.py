@@ -41,7 +41,7 @@ Record = dict[str, Any]
 RECORD, COLLECTED = "record.json", "collected.json"
 
 KEY = re.compile(r"[0-9A-Za-z_-]{3,128}")
-FILE = re.compile(r"[\w.-]{1,255}")
+FILE = re.compile(r"\w[\w.-]{0,254}")
 """What a key and the name of a blob's file may look like."""
 
 
@@ -182,7 +182,9 @@ class Store:
             moved = self.record(key) or {}
             if not moved.get("collected") or moved.get("writer") != record.get("writer"):
                 return 0  # it was taken out, or made again, meanwhile
-        return self._remove(key, _blobs(record))
+        there = set(self.medium.names(self.path(key)))  # an object store does not say whether it deleted anything
+        blobs = {name: entry for name, entry in _blobs(record).items() if _file_of(entry) in there}
+        return self._remove(key, blobs)
 
     def discard(self, key: str) -> None:
         """Take a stage out, its record first, so that it is made again; what a dead writer left is for `gc`."""
@@ -230,7 +232,7 @@ class Store:
 
     def path(self, key: str, name: str = "") -> str:
         """Where a stage's file is, relative to the root; ValueError for a key or name that would be elsewhere."""
-        if not KEY.fullmatch(key) or (name and (not FILE.fullmatch(name) or name in (".", ".."))):
+        if not KEY.fullmatch(key) or (name and not FILE.fullmatch(name)):
             raise ValueError(f"{key[:200]!r}/{name[:200]!r} is no file of a stage")
         return f"{key[:2]}/{key}/{name}" if name else f"{key[:2]}/{key}"
 
@@ -242,8 +244,9 @@ class Store:
         entry = _blobs(record).get(name)
         if entry is None:
             raise Corrupt(f"stage {key} has no {name}")
+        file = _file_of(entry)
         match entry:
-            case {"file": str(file), "sha256": str(sha256), "bytes": int(size)} if FILE.fullmatch(file):
+            case {"sha256": str(sha256), "bytes": int(size)} if file:
                 return file, sha256, size
         raise Corrupt(f"the record of stage {key} does not say where {name} is")
 
@@ -254,12 +257,9 @@ class Store:
         """Take blobs away; the bytes freed."""
         freed = 0
         for entry in entries.values():
-            match entry:
-                case {"file": str(file), "bytes": int(size)} if FILE.fullmatch(file) and file not in (
-                    RECORD,
-                    COLLECTED,
-                ):
-                    freed += size if self.medium.delete(self.path(key, file)) else 0
+            if (file := _file_of(entry)) and self.medium.delete(self.path(key, file)):
+                size = entry.get("bytes")
+                freed += size if isinstance(size, int) else 0
         return freed
 
 
@@ -279,3 +279,9 @@ def _document(content: bytes) -> Any:
 def _blobs(record: Record) -> dict[str, Any]:
     blobs = record.get("blobs")
     return blobs if isinstance(blobs, dict) else {}
+
+
+def _file_of(entry: Any) -> str:
+    """The file that a record says a blob is in; empty where it says none, or one that would be elsewhere."""
+    file = entry.get("file") if isinstance(entry, dict) else None
+    return file if isinstance(file, str) and FILE.fullmatch(file) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import fsspec
 import pytest
@@ -33,7 +33,8 @@ def bucket_server() -> Iterator[str]:
         for name, value in settings.items():
             patch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()  # one of another test's speaks to another server
-        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
+        with suppress(FileExistsError):  # moto keeps its buckets from server to server
+            fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
         yield settings["AWS_ENDPOINT_URL"]
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
@@ -51,3 +52,19 @@ def url_of(kind: str, tmp_path, request) -> str:
         case _:
             request.getfixturevalue("s3_endpoint")
             return f"s3://bucket/{uuid.uuid4().hex}"
+
+
+@contextmanager
+def counted(store) -> Iterator[list[str]]:
+    """The requests that a store on S3 makes meanwhile, by their operation."""
+    asked: list[str] = []
+
+    def ask(model, **kwargs):
+        asked.append(model.name)
+
+    events = store.medium.fs.s3.meta.events
+    events.register("before-call.s3", ask)
+    try:
+        yield asked
+    finally:
+        events.unregister("before-call.s3", ask)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from storing import KEY, KINDS, OTHER, bucket_server, url_of
+from storing import KEY, KINDS, OTHER, bucket_server, counted, url_of
 
 from trainables import attempts, processes
 from trainables.attempts import Attempts, Beat, Held, Lease, Watcher
@@ -332,8 +334,6 @@ def test_a_process_of_this_machine_that_is_killed_is_over_at_once(local, holder)
 
 def test_a_stopped_process_is_over_by_its_counter_alone(local, holder):
     """It exists, but gives no sign; when it goes on, it finds its lease lost."""
-    import signal
-
     holder.send_signal(signal.SIGSTOP)
     clock = Clock()
     watcher = Watcher(local, clock=clock)
@@ -517,24 +517,22 @@ def test_too_much_to_say_is_refused(local):
     assert Attempts(local, "b:2").begin(KEY, ABOUT).number == 2
 
 
-def test_few_requests_a_stage(local, monkeypatch):
-    """Of an object store each is a request: two to begin (three after another attempt), four until it is noted."""
-    asked = []
-
-    def counted(name, do):
-        return lambda *args: asked.append(name) or do(*args)
-
-    for name in ("_read", "_look", "_write", "_replace", "_create", "_names", "_files"):
-        monkeypatch.setattr(type(local.medium), name, counted(name, getattr(type(local.medium), name)))
-    one = Attempts(local, "a:1")
-    lease = one.begin(KEY, ABOUT)
-    assert [name for name in asked if name != "_write"] == ["_names", "_create"]
-    asked.clear()
-    assert one.holds(lease)
-    assert asked == ["_names", "_read"]
-    asked.clear()
-    one.done(lease)
-    assert asked[:2] == ["_read", "_replace"]
-    asked.clear()
-    one.begin(KEY, ABOUT)
-    assert [name for name in asked if name != "_write"] == ["_names", "_read", "_create"]
+def test_few_requests_a_stage(s3_endpoint):
+    """Of an object store each takes some ten milliseconds."""
+    store = Store(f"s3://bucket/{uuid.uuid4().hex}")
+    one = Attempts(store, "a:1")
+    with counted(store) as asked:
+        lease = one.begin(KEY, ABOUT)
+    assert asked == ["ListObjectsV2", "PutObject"]
+    with counted(store) as asked:
+        assert one.holds(lease)
+    assert asked == ["ListObjectsV2", "GetObject"]
+    with counted(store) as asked:
+        one.done(lease)
+    assert asked == ["GetObject", "PutObject"]
+    with counted(store) as asked:
+        one.begin(KEY, ABOUT)
+    assert asked == ["ListObjectsV2", "GetObject", "PutObject"]
+    with counted(store) as asked:
+        Watcher(store).look(KEY, "a:1")
+    assert asked == ["HeadObject", "ListObjectsV2", "GetObject", "GetObject"]
