@@ -22,6 +22,7 @@ from trainables.errors import Mistake, Mistakes, nearest
 from trainables.examples import Example, Split
 from trainables.fingerprint import model_path
 from trainables.languages import LANGUAGES, sides
+from trainables.model_files import safely
 from trainables.reading import ByLanguage
 from trainables.tasks import Task, load_task
 
@@ -217,10 +218,10 @@ def _tokenizer(model: str) -> PreTrainedTokenizerBase:
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that examples are long is told here, by their number
-    name, _, revision = model_path(model).partition("@")
+    where = safely(model_path(model))
     try:
         found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
-            name, revision=revision or None, trust_remote_code=False, use_fast=True
+            **where, use_fast=True
         )
     except (OSError, ValueError) as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from trainables.errors import Mistake
+from trainables.model_files import check_config
 
 
 class Family(NamedTuple):
@@ -47,17 +46,13 @@ SHORTEST_TEXT = 32
 
 @cache
 def model_config(path: str) -> dict[str, Any]:
-    """A model's config.json, from its folder or the hub; a Mistake where there is none."""
+    """A model's config.json, from its folder or the hub; a Mistake where there is none that could be a model's."""
     file = Path(path) / "config.json"
     if not Path(path).is_dir():
         from trainables.fingerprint import hub_config
 
         file = hub_config(path)
-    try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise Mistake(f"the model cannot be read: {error}", where=f"--model {path}") from error
-    return content
+    return check_config(file, f"--model {path}")
 
 
 def family_of(config: Mapping[str, Any]) -> Family:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from pathlib import Path
 
 from trainables.errors import Mistake
+from trainables.model_files import check_folder
+from trainables.untrusted import read_json
 
 MICRO = Path(__file__).resolve().parent / "micro"
 """The encoder shipped with the mini suite."""
@@ -18,13 +20,19 @@ SHIPPED = {"micro": MICRO, "micro-decoder": MICRO_DECODER}
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
+_SNAPSHOT = re.compile(r"models--([^/]+)/snapshots/([0-9a-f]{40})")
+"""How the hub's library names the folder of a model at a commit."""
+
 
 def model_path(name: str) -> str:
-    """Where a model is: the shipped `micro` and `micro-decoder`, a folder, or a hub id `owner/name[@revision]`."""
+    """Where a model is: the shipped `micro` and `micro-decoder`, a folder, or a hub id `owner/name[@revision]`.
+
+    Mistake where there is none, or a folder holds what could not be loaded or would run code.
+    """
     if name in SHIPPED:
         return str(SHIPPED[name])
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    folder = _folder(name)
+    if folder is None:
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return name
         tools = "made by `python -m trainables.pretrain` or `… .pretrain_decoder`"
@@ -34,16 +42,28 @@ def model_path(name: str) -> str:
     if missing:
         right = f"a folder with {', '.join(FILES)}"
         raise Mistake(f"the model's folder lacks {', '.join(missing)}", where=f"--model {name}", right=right)
+    check_folder(folder, f"--model {name}")
     return str(folder.resolve())
 
 
-def model_fingerprint(path: str) -> str:
-    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over a hub id's name and commit."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return hashlib.sha256(_hub_commit(path).encode()).hexdigest()[:16]
+def _folder(name: str) -> Path | None:
     try:
-        json.loads((folder / "config.json").read_text("utf-8"))
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name of thousands of characters; `~nobody`; a NUL
+        return None
+
+
+def model_fingerprint(path: str) -> str:
+    """16 hexadecimal digits over a folder's configuration, tokenizer and weights; over a hub id's name and commit, also
+    where the path is the folder that it was fetched to."""
+    folder = Path(path)
+    fetched = _SNAPSHOT.fullmatch("/".join(folder.parts[-3:]))
+    if not folder.is_dir() or fetched:
+        name = f"{fetched[1].replace('--', '/')}@{fetched[2]}" if fetched else _hub_commit(path)
+        return hashlib.sha256(name.encode()).hexdigest()[:16]
+    try:
+        read_json(folder / "config.json")
         digests = []
         for file in FILES:
             with (folder / file).open("rb") as content:

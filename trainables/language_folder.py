@@ -7,7 +7,6 @@ what AdapterHub has. Files are looked at without torch, so that planning stays q
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from trainables.errors import Mistake
 from trainables.families import width_of
 from trainables.languages import sides
+from trainables.model_files import check_weights
+from trainables.untrusted import read_json, regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,6 +87,10 @@ class LanguageFolder:
             about = self.about(code)
         except (OSError, ValueError) as error:
             return self._mistake(code, f"{CONFIG} cannot be read: {error}", "what the library `adapters` writes")
+        try:
+            check_weights(folder / WEIGHTS, f"{self._where}, {self.path.name}/{code}")
+        except Mistake as mistake:
+            return mistake
         config = about.get("config") if isinstance(about, dict) else None
         if not isinstance(config, dict) or config.get("architecture") or "reduction_factor" not in config:
             return self._mistake(code, f"the adapter of '{code}' is no bottleneck adapter", "one made as `seq_bn_inv`")
@@ -97,7 +102,7 @@ class LanguageFolder:
 
     def about(self, language: str) -> Any:
         """A language's adapter_config.json. ValueError where it is no JSON."""
-        return json.loads((self.path / language / CONFIG).read_text("utf-8"))
+        return read_json(self.path / language / CONFIG)
 
     def fingerprint(self, languages: Iterable[str]) -> str:
         """16 hexadecimal digits over the files of these languages' adapters and of English's."""
@@ -107,7 +112,7 @@ class LanguageFolder:
     def _digest(self, code: str) -> str:
         if code not in self._digests:
             try:
-                files = [(self.path / code / name).read_bytes() for name in (CONFIG, WEIGHTS)]
+                files = [regular(self.path / code / name).read_bytes() for name in (CONFIG, WEIGHTS)]
             except OSError as error:
                 what = f"'{code}' has no language adapter that can be read: {error.strerror}"
                 raise self._mistake(code, what, f"{CONFIG} and {WEIGHTS}") from error

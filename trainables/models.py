@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from trainables.families import longest_text
+from trainables.families import longest_text, model_config
 from trainables.language_folder import ENGLISH, LANGUAGE, LanguageFolder
+from trainables.model_files import safely
 
 Weights = dict[str, Tensor]
 
@@ -44,14 +45,14 @@ class Encoder(nn.Module):
         """`path` is a folder or `owner/name[@revision]`; weights come from safetensors, never from code of the hub."""
         super().__init__()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        name, _, revision = path.partition("@")
-        where: dict[str, Any] = {"revision": revision or None, "trust_remote_code": False}
-        config = AutoConfig.from_pretrained(name, **where)
+        model_config(path)  # what it asks for besides weights is refused
+        where = safely(path)
+        config = AutoConfig.from_pretrained(**where)
         extra: dict[str, Any] = {"add_pooling_layer": False} if config.model_type in _POOLED else {}
-        self._source: dict[str, Any] = {"pretrained_model_name_or_path": name, **where, "config": config, **_SAFELY}
+        self._source: dict[str, Any] = {**where, "config": config, **_SAFELY}
         self._extra = extra
         self.encoder: Any = self._load()
-        tokenizer = AutoTokenizer.from_pretrained(name, **where, use_fast=True)  # type: ignore[no-untyped-call]
+        tokenizer = AutoTokenizer.from_pretrained(**where, use_fast=True)  # type: ignore[no-untyped-call]
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
         self.width: int = config.hidden_size
         self.heads = nn.ModuleDict()

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XGLMConfig, XGLMForCausalLM, XLMRobertaForMaskedLM
 
 from trainables.documents import WORDS, Documents
+from trainables.model_files import safely
 from trainables.tokenizer import SPECIAL, train_tokenizer
 
 
@@ -85,8 +86,8 @@ def take_embeddings(embeddings: Tensor, tokenizer: PreTrainedTokenizerFast, fold
 
     They are made as large as new ones, the scale that positions and first logits are made for.
     """
-    known = AutoTokenizer.from_pretrained(folder).get_vocab()  # type: ignore[no-untyped-call]
-    encoder = XLMRobertaForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    known = AutoTokenizer.from_pretrained(**safely(str(folder))).get_vocab()  # type: ignore[no-untyped-call]
+    encoder = XLMRobertaForMaskedLM.from_pretrained(**safely(str(folder)), use_safetensors=True, dtype=torch.float32)
     weights = encoder.get_input_embeddings().weight
     pairs = [(place, known[piece]) for piece, place in tokenizer.get_vocab().items() if piece in known]
     own, theirs = (list(places) for places in zip(*pairs, strict=True))

@@ -30,6 +30,7 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, 
 from trainables.console import say
 from trainables.corpus import Corpus, FolderCorpus, MiniCorpus, Pair
 from trainables.errors import Mistake
+from trainables.model_files import safely
 from trainables.models import mean_pool
 from trainables.tokenizer import train_tokenizer
 
@@ -253,8 +254,10 @@ def pretrain(
     """
     torch.manual_seed(seed)
     if start_from:
-        tokenizer = AutoTokenizer.from_pretrained(start_from)  # type: ignore[no-untyped-call]
-        mlm = XLMRobertaForMaskedLM.from_pretrained(start_from, use_safetensors=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**safely(str(start_from)))  # type: ignore[no-untyped-call]
+        mlm = XLMRobertaForMaskedLM.from_pretrained(
+            **safely(str(start_from)), use_safetensors=True, dtype=torch.float32
+        )
     else:
         tokenizer = train_tokenizer(corpus.sentences(random.Random(f"tokenizer {seed}"), 30_000), size.vocabulary)
         mlm = new_encoder(size, corpus, tokenizer, seed)

@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from trainables.console import say
 from trainables.corpus import Corpus
 from trainables.documents import Document, Documents, documents_of
+from trainables.model_files import safely
 from trainables.new_decoder import SHAPES, Shape, document_tokenizer, new_decoder, take_embeddings
 from trainables.pretrain import SENSE_TEMPERATURE, align_embeddings, build_of, read_arguments, write_record
 
@@ -158,8 +159,8 @@ def pretrain(
     lm: Any
     if start_from:
         torch.manual_seed(seed)
-        tokenizer = AutoTokenizer.from_pretrained(start_from)  # type: ignore[no-untyped-call]
-        lm = AutoModelForCausalLM.from_pretrained(start_from, use_safetensors=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**safely(str(start_from)))  # type: ignore[no-untyped-call]
+        lm = AutoModelForCausalLM.from_pretrained(**safely(str(start_from)), use_safetensors=True, dtype=torch.float32)
     else:
         lm, tokenizer = _beginning(documents, shape, embeddings, max_length, seed)
     model = DecoderPretraining(lm, len(corpus.lexicon()))

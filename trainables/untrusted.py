@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,13 +41,20 @@ _MERGE, _INT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:int"
 def read_file(path: Path, most: int) -> bytes:
     """A file's content. OSError where it is no regular file (a pipe would be waited for without end), ValueError where
     it has more than `most` bytes."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+    with regular(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        room = min(max(size, 2**16), most)  # some file systems tell no sizes
+        content = file.read(room + 1)
+    if len(content) > room or size > most:
         raise ValueError(f"the file has more than {most:,} bytes")
     return content
+
+
+def regular(path: Path) -> Path:
+    """The path, if what is there is a file or nothing; OSError for a pipe or a device."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
 
 
 def read_json(path: Path, most: int = LARGEST_JSON) -> Any:

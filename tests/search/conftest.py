@@ -1,6 +1,6 @@
 """A small world to plan studies in: data, tasks and a suite of a user's own, and the files of a model.
 
-Planning reads a model's files only to fingerprint them, so any bytes will do where nothing is trained.
+Planning checks a model's files and fingerprints them; that no tensors are in them does not matter there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import yaml
 
 SPLITS = ("train", "dev", "test")
 
+WEIGHTS = "\x02\0\0\0\0\0\0\0{}"
+"""A safetensors file without any tensors."""
+
 
 class World:
     """Files under one folder; `study` gives the flags of a study made of them."""
@@ -21,7 +24,7 @@ class World:
         self.folder, self.data, self.out = folder, folder / "data", folder / "out"
         self.model = folder / "model"
         self.model.mkdir(parents=True)
-        for name, content in {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": "weights"}.items():
+        for name, content in {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": WEIGHTS}.items():
             (self.model / name).write_text(content)
         pairs = {"kind": "classification", "labels": ["yes", "no"], "fields": {"pair": "pair"}}
         sources = {

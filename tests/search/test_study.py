@@ -168,7 +168,7 @@ def test_a_borrowed_dev_set_changes_the_score(world):
 def test_the_model_changes_everything(world):
     before = study_of(world)
     stages_of(before, "pairs>topics")
-    (world.model / "model.safetensors").write_text("other weights")
+    (world.model / "model.safetensors").write_text("\x06\0\0\0\0\0\0\0{    }")
     assert changes(before, study_of(world)) == TRAIN | SCORE
 
 

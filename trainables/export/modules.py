@@ -16,6 +16,7 @@ from trainables.export.form import Form, add_pooling, linear_layers, module_name
 from trainables.export.whole import write_head
 from trainables.fingerprint import hub_config
 from trainables.language_folder import CONFIG, WEIGHTS
+from trainables.model_files import safely
 from trainables.stage_reader import Ready
 
 BASE, LANGUAGES = "base", "languages"
@@ -75,12 +76,11 @@ def _opened(ready: Ready, form: Form, base: str) -> Any:
     import adapters
 
     logging.getLogger("adapters").setLevel(logging.ERROR)
-    path, _, revision = base.partition("@")
-    about: dict[str, Any] = {"revision": revision or None, "use_safetensors": True, "dtype": torch.float32}
+    about: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
     if form.loader == "AutoAdapterModel":
-        return adapters.AutoAdapterModel.from_pretrained(path, **about)
+        return adapters.AutoAdapterModel.from_pretrained(**safely(base), **about)
     about |= add_pooling(ready.model) if form.loader == "AutoModel" else {}
-    own = getattr(transformers, form.loader).from_pretrained(path, **about)
+    own = getattr(transformers, form.loader).from_pretrained(**safely(base), **about)
     adapters.init(own)
     return own
 

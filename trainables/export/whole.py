@@ -12,6 +12,7 @@ from transformers import AutoConfig
 
 from trainables.decoder import Decoder
 from trainables.export.form import HEAD, NATIVE, Form, add_pooling, linear_layers
+from trainables.model_files import safely
 from trainables.models import Weights
 from trainables.stage_reader import Ready
 
@@ -48,8 +49,7 @@ def write_head(head: torch.nn.Module, folder: Path) -> None:
 
 
 def _config(ready: Ready, form: Form, base: str, about: dict[str, Any]) -> Any:
-    name, _, revision = base.partition("@")
-    config = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(**safely(base))
     labels = {"choice": ["score"], "span": ["start", "end"]}.get(ready.task.kind, ready.task.labels)
     if form.head == "native":
         config.id2label = dict(enumerate(labels))

@@ -19,6 +19,7 @@ from trainables.export.form import form_of
 from trainables.export.modules import BASE, LANGUAGES, copy_base, copy_languages, write_modules
 from trainables.export.whole import write_whole
 from trainables.language_folder import ENGLISH, spoken
+from trainables.model_files import safely
 from trainables.stage import Stage
 from trainables.stage_reader import Ready, StageReader
 
@@ -82,8 +83,7 @@ def _export(reader: StageReader, stage: Stage, folder: Path) -> str:
 
 def _write_tokenizer(ready: Ready, base: str, folder: Path) -> None:
     """The base's tokenizer, which cuts texts at the target's length where it is asked to cut."""
-    name, _, revision = base.partition("@")
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None, use_fast=True)  # type: ignore[no-untyped-call]
+    tokenizer = AutoTokenizer.from_pretrained(**safely(base), use_fast=True)  # type: ignore[no-untyped-call]
     tokenizer.model_max_length = ready.longest
     tokenizer.pad_token = ready.model.tokenizer.pad_token  # a decoder's may have none of its own
     tokenizer.save_pretrained(folder)
