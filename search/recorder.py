@@ -55,22 +55,24 @@ class Recorder:
         if event == "proposed":
             journal.begin(candidate)
         else:
-            journal.end(candidate, about["values"], pruned=about["pruned"], attributes=self._attributes(about["rows"]))
+            attributes = attributes_of(about["rows"], self._settings.objective)
+            journal.end(candidate, about["values"], pruned=about["pruned"], attributes=attributes)
 
-    def _attributes(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Roots, and in percent the scores of targets and of languages: those that the search is told are named so, the
-        zero-shot ones are of items that it has not seen."""
-        seen, unseen = ("dev", "test") if self._settings.objective == "en-dev" else ("search", "report")
-        own = [r for r in rows if r.portion == unseen and r.main and not r.apart and r.perturbation == CLEAN]
-        languages: dict[str, list[float]] = {}
-        for row in own:
-            languages.setdefault(row.language, []).append(100 * row.value)
-        return {
-            "roots": len({row.seed for row in rows}),
-            f"{self._settings.objective} by target": _percent(target_scores(rows, seen)),
-            "zero-shot by target": _percent(target_scores(rows, unseen)),
-            "zero-shot by language": {code: round(sum(v) / len(v), 2) for code, v in sorted(languages.items())},
-        }
+
+def attributes_of(rows: Sequence[Row], objective: str) -> dict[str, Any]:
+    """Of a candidate's rows its roots, and in percent the scores of targets and of languages: those that the search is
+    told are named so, the zero-shot ones are of items that it has not seen."""
+    seen, unseen = ("dev", "test") if objective == "en-dev" else ("search", "report")
+    own = [r for r in rows if r.portion == unseen and r.main and not r.apart and r.perturbation == CLEAN]
+    languages: dict[str, list[float]] = {}
+    for row in own:
+        languages.setdefault(row.language, []).append(100 * row.value)
+    return {
+        "roots": len({row.seed for row in rows}),
+        f"{objective} by target": _percent(target_scores(rows, seen)),
+        "zero-shot by target": _percent(target_scores(rows, unseen)),
+        "zero-shot by language": {code: round(sum(v) / len(v), 2) for code, v in sorted(languages.items())},
+    }
 
 
 def _percent(shares: Mapping[str, float]) -> dict[str, float]:
