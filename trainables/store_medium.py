@@ -229,7 +229,8 @@ class Medium:
     def _names(self, folder: str) -> list[str]:
         if self.local:
             try:
-                return os.listdir(folder)  # noqa: PTH208
+                with os.scandir(folder) as entries:
+                    return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
             except FileNotFoundError:
                 return []
         start = f"{folder.removeprefix(self.root + '/')}/"
