@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,6 +13,8 @@ from rich.markup import escape
 from search.settings import check_out, load_settings, parse_overrides
 from search.stopping import Stopping
 from search.study import Study
+from search.trackers import Tracking, tracking
+from trainables.redaction import redacted
 from trainables.store import Store, StoreTrouble
 
 if TYPE_CHECKING:
@@ -33,25 +35,31 @@ def run_study(flags: Mapping[str, Any], command: Sequence[str], console: Console
 
         print_plan(study, store, console)
         return 0
+    tracker = tracking(settings, places.get("tracker", "--tracker"))
     check_out(settings, places.get("out", "--out"))
     store.writable()
-    return _run(study, store, command, console)
+    return _run(study, store, tracker, command, console)
 
 
-def _run(study: Study, store: Store, command: Sequence[str], console: Console) -> int:
+def _run(study: Study, store: Store, tracker: Tracking | None, command: Sequence[str], console: Console) -> int:
+    from search.metrics import Metrics
     from search.planner import Planner
     from search.progress import View
     from search.recorder import Recorder
     from search.run_folder import RunFolder
     from search.tensorboard import Writer
 
-    started, view, writer = time.time(), View(console), Writer()
+    started, view, writer, metrics = time.time(), View(console), Writer(), Metrics()
     recorder = Recorder(study.settings, study.space)
+    hearing = [view.hear, writer.hear, recorder.hear, metrics.hear, *([tracker.hear] if tracker else [])]
 
     def listener(event: str, about: Mapping[str, Any]) -> None:
-        view.hear(event, about)
-        writer.hear(event, about)
-        recorder.hear(event, about)
+        for hear in hearing:
+            hear(event, about)
+
+    def tick() -> None:
+        view.tick()
+        metrics.tick()
 
     planner = Planner(study, store, listener)
     total, left = planner.tree.distinct, planner.campaign.strategy.left
@@ -63,24 +71,28 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
         f"{several} × {study.settings.seeds} roots{besides}: {planner.tree.naive} stages alone, "
         f"{total} shared, {total - planner.tree.remaining} of them not needed or in the store"
     )
-    with Stopping(planner.stop, study.settings.grace) as stopping:
+    with Stopping(planner.stop, study.settings.grace) as stopping, _closing(tracker, planner):
         with _cluster(study, planner, console) as joined:
             folder = RunFolder(study, command, started)
             stopping.leaving = lambda: _leave(planner, folder)
             recorder.open(folder.path / "study.journal")
+            if tracker:
+                tracker.open(folder.path, planner.prices)
             facts: dict[str, Any] = {"slots": joined.slots if joined else 0, "worker_starts": 0}
             try:
                 if joined and not planner.idle:
                     from search.runner import run
 
                     writer.open(folder.path / "tensorboard")
+                    metrics.open(folder.path.name, planner, joined.slots)
                     with view:
                         view.watch(planner, joined.slots)
-                        facts["worker_starts"] = run(study.settings, planner, joined, view.tick)
+                        facts["worker_starts"] = run(study.settings, planner, joined, tick)
             except BaseException:
                 folder.manifest("failed", {}, {})
                 raise
             finally:
+                metrics.close()
                 writer.close()
                 recorder.close()
         try:
@@ -89,6 +101,18 @@ def _run(study: Study, store: Store, command: Sequence[str], console: Console) -
             planner.stop("the store could not be reached")
             _leave(planner, folder)
             raise
+
+
+@contextmanager
+def _closing(tracker: Tracking | None, planner: Planner) -> Iterator[None]:
+    """At the end the tracker, if there is one, is told how the study ended."""
+    status = "failed"
+    try:
+        yield
+        status = "done" if planner.finished else "stopped"
+    finally:
+        if tracker:
+            tracker.close(status)
 
 
 def _leave(planner: Planner, folder: RunFolder) -> None:
@@ -122,7 +146,7 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
         f"\n[bold]{path}/[/] leaderboard.(html|md|csv|tex|…) scores.(parquet|csv) manifest.json config.yaml …",
         f"next:  order-search show {path}",
         f"       order-search run --space {path}/config.yaml   repeats this run",
-        *(f"[red]failed[/] {escape(name)}: {escape(reason)}" for name, reason in planner.failed.items()),
+        *(f"[red]failed[/] {escape(name)}: {escape(redacted(reason))}" for name, reason in planner.failed.items()),
         *(
             [f"[yellow]stopped[/] {escape(planner.stopped)}: the same command goes on from here"]
             if status == "stopped"

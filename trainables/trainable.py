@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -44,6 +45,10 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
     of stages, empty for a hold), their `labels`, and in `tries` the attempts at those that are not tried for the first
     time. What goes wrong in a stage is returned as a result, so the worker lives on.
     """
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard and logs call this worker: the name that it has in the live view and in every table."""
+        return f"order-search worker {socket.gethostname()}:{os.getpid()}"
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up the trial's path; the bench is made once a process."""
@@ -87,6 +92,8 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
     def _outcome(self, stage: Stage) -> dict[str, Any]:
         label, attempt = self._labels[stage.key], Attempt(**self._tries.get(stage.key, {}))
         _log.info("begin %s (attempt %d)", label, attempt.number)
+        # Till the stage has ended; `ray stop` looks for "ray::".
+        ray._raylet.setproctitle(f"ray::order-search {label}")  # type: ignore[attr-defined]
         try:
             outcome = asdict(self._bench.run(stage, attempt))
         except Held as held:
