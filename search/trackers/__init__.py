@@ -22,7 +22,7 @@ from search.prices import Ledger, Prices
 from search.recorder import attributes_of
 from trainables.console import say
 from trainables.errors import Mistake
-from trainables.secrets import redacted
+from trainables.redaction import redacted
 
 if TYPE_CHECKING:
     from search.settings import Settings
