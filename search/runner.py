@@ -137,7 +137,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         elif error and not trial.worker:
             self._stillborn += 1
             if self._stillborn >= STILLBORN:
-                self._planner.stop(f"{STILLBORN} workers in a row died before they began: {cause[-2000:].strip()}")
+                self._planner.stop(f"{STILLBORN} workers in a row died before they began: {_last_line(cause)}")
         self._planner.give_back(trial.path)
 
     def _look(self) -> None:
@@ -171,11 +171,13 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
 
 
 class Causes(FIFOScheduler):  # type: ignore[misc]
-    """First come, first served; notes why trials end with an error, from the text that Tune writes on this machine."""
+    """First come, first served; notes why trials end with an error, from the text that Tune writes on this machine, and
+    lets trials go that have ended."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._runner = runner
+        self._ended: list[Any] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of the runner."""
@@ -185,6 +187,27 @@ class Causes(FIFOScheduler):  # type: ignore[misc]
         """Called before the searcher hears of the error, which is not told why."""
         with suppress(OSError, TypeError):
             self._runner.causes[trial.trial_id] = Path(trial.error_file).read_text("utf-8", errors="replace")
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Called before this trial is done with; those before it are, and Tune would keep some 70 kB of each."""
+        for ended in [one for one in self._ended if one.is_finished()]:
+            _let_go(tune_controller, ended)
+            self._ended.remove(ended)
+        self._ended.append(trial)
+
+
+def _let_go(tune_controller: Any, trial: Any) -> None:
+    """Take a trial that has ended out of Tune's books. Nobody asks for it again: results are the planner's."""
+    with suppress(AttributeError, ValueError):  # another Tune may keep other books
+        tune_controller.get_trials().remove(trial)
+        tune_controller._stopped_trials.discard(trial)
+        tune_controller._trials_to_cache.discard(trial)
+        tune_controller._trial_metadata.pop(trial.trial_id, None)
+
+
+def _last_line(cause: str) -> str:
+    """What a traceback ends with."""
+    return next((line.strip() for line in reversed(cause.splitlines()) if line.strip()), "no reason is known")
 
 
 def _fault(cause: str) -> tuple[Fault, str]:

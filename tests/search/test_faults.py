@@ -1,0 +1,158 @@
+"""Whole runs whose stages fail, hang and lose their workers: the results are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.faults import put
+from trainables.attempts import Attempts
+from trainables.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STUDY = [
+    "--languages", "en,de", "--limit", "16", "--seeds", "1", "--max-concurrent", "2",
+    "--set", "intermediate=[mini-nli,mini-topic]", "--set", "targets=[mini-xnli,mini-tatoeba]",
+    "--set", "train.steps=3", "--set", "train.target_steps=3", "--set", "train.batch_size=8",
+]  # fmt: skip
+"""Five orders and two targets: 9 training stages and 10 scores."""
+
+RESULT = ["candidate", "seed", "target", "language", "portion", "metric", "value", "n", "stderr"]
+
+
+def begun(cwd: Path, *more: str) -> subprocess.Popen:
+    (cwd / "faults").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.faults", str(cwd / "faults"), *STUDY, *more]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def ended(process: subprocess.Popen, seconds: float = 400) -> str:
+    try:
+        out, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, _ = process.communicate()
+        raise AssertionError(out[-4000:]) from None
+    return out
+
+
+def folder(cwd: Path) -> Path:
+    return max((cwd / "runs").glob("orders-*"), key=lambda path: (path.stat().st_mtime, path.name))
+
+
+def scores(cwd: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder(cwd) / "scores.parquet")[RESULT].reset_index(drop=True)
+
+
+def manifest(cwd: Path) -> dict:
+    return json.loads((folder(cwd) / "manifest.json").read_text())
+
+
+def reached(cwd: Path, stages: int, process: subprocess.Popen) -> None:
+    """Wait until so many stages are in the store."""
+    store = Store(str(cwd / "runs" / "store"))
+    while len(store.keys()) < stages:
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("undisturbed")
+    process = begun(cwd)
+    out = ended(process)
+    assert process.returncode == 0, out[-3000:]
+    return cwd
+
+
+def test_faults_of_stages_and_workers_change_no_score(undisturbed, tmp_path):
+    (tmp_path / "faults").mkdir()
+    faults = [("error", "train"), ("memory", "score"), ("hang", "train"), ("lock", "score"), ("kill", None)]
+    for number, (fault, kind) in enumerate(faults):
+        put(tmp_path / "faults", number, fault, kind)
+    process = begun(tmp_path, "--stall-timeout", "12")
+    out = ended(process)
+    assert process.returncode == 0, out[-3000:]
+    assert len(list((tmp_path / "faults").glob("*.taken"))) == len(faults)
+    pd.testing.assert_frame_equal(scores(tmp_path), scores(undisturbed), check_exact=True)
+    told = manifest(tmp_path)
+    assert told["cost"]["failures"] == len(faults), out
+    failures = json.loads((folder(tmp_path) / "failures.json").read_text())
+    reasons = " ".join(attempt["reason"] for one in failures for attempt in one["attempts"])
+    assert "an injected fault" in reasons
+    assert "no batch for" in reasons
+    assert "out of memory" in reasons
+    assert not any(one["given_up"] for one in failures)
+    splits = pd.read_parquet(folder(tmp_path) / "stages.parquet").split.value_counts()
+    assert splits[2] == 1, "the stage that lacked memory was tried with half the batch"
+    tried = Counter(key for key, _ in Attempts.all(Store(str(tmp_path / "runs" / "store"))))
+    assert sum(tried.values()) == told["cost"]["stages_distinct"] + len(faults)
+
+
+def test_a_loss_that_is_no_number_fails_its_candidates_alone(undisturbed, tmp_path):
+    (tmp_path / "faults").mkdir()
+    put(tmp_path / "faults", 0, "nan", "train")
+    process = begun(tmp_path)
+    out = ended(process)
+    assert process.returncode == 1, out[-3000:]
+    told = manifest(tmp_path)
+    assert told["status"] == "done"
+    assert len(told["quarantined"]) == 1
+    assert all("nan" in reason for reason in told["failed"].values())
+    assert 0 < len(told["failed"]) < 5
+    assert all(name in out for name in told["failed"])
+    whole = scores(undisturbed)
+    pd.testing.assert_frame_equal(
+        scores(tmp_path), whole[whole.candidate.isin(scores(tmp_path).candidate)].reset_index(drop=True),
+        check_exact=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_to_the_process_group_ends_the_run_in_good_order(undisturbed, tmp_path, name):
+    process = begun(tmp_path, "--grace", "120")
+    reached(tmp_path, 3, process)
+    os.killpg(process.pid, getattr(signal, name))
+    out = ended(process)
+    assert process.returncode == 1, out[-3000:]
+    told = manifest(tmp_path)
+    assert told["status"] == "stopped"
+    assert told["stopped"] == f"stopped by {name}"
+    store = Store(str(tmp_path / "runs" / "store"))
+    tried = list(Attempts.all(store))
+    assert len(tried) == len(store.keys()) < 19, "a stage that was under way was cut short"
+    assert {about["ended"] for _, about in tried} == {"stored"}
+    assert (folder(tmp_path) / "report.html").exists()
+    assert told["cost"]["failures"] == 0
+    process = begun(tmp_path)
+    out = ended(process)
+    assert process.returncode == 0, out[-3000:]
+    pd.testing.assert_frame_equal(scores(tmp_path), scores(undisturbed), check_exact=True)
+    assert len(list(Attempts.all(store))) == 19, "nothing was trained twice"
+
+
+def test_the_second_signal_ends_it_at_once(tmp_path):
+    (tmp_path / "faults").mkdir()
+    put(tmp_path / "faults", 0, "hang", None)
+    process = begun(tmp_path)
+    reached(tmp_path, 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(2)
+    assert process.poll() is None, "it did not wait for the stage under way"
+    os.killpg(process.pid, signal.SIGINT)
+    out = ended(process, 30)
+    assert process.returncode == 1, out[-3000:]
+    assert manifest(tmp_path)["status"] == "stopped"
