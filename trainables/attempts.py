@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from trainables.processes import Process, is_gone, this_process
-from trainables.store import Store, StoreTrouble
+from trainables.store import Store, StoreTrouble, parsed
 
 SMALL = 64 * 2**10
 """Bytes that are read of an attempt or a sign of life at most. They have some hundred."""
@@ -78,7 +78,7 @@ class _Attempt(NamedTuple):
 
     @classmethod
     def read(cls, content: bytes) -> _Attempt:
-        match about := _json(content):
+        match about := parsed(content):
             case {"worker": str(worker), "token": str(token)}:
                 ended = about.get("ended")
                 return cls(worker, token, ended if isinstance(ended, str) else "", Process.read(about), about)
@@ -234,7 +234,7 @@ class Watcher:
 def _sign(store: Store, worker: str) -> Any:
     """What a worker's sign of life says that changes with each; None where there is none."""
     try:
-        match about := _json(store.medium.read(_alive(worker), SMALL)):
+        match about := parsed(store.medium.read(_alive(worker), SMALL)):
             case {"counter": int(counter)}:
                 return counter, about.get("pid"), about.get("started")
     except FileNotFoundError:
@@ -262,10 +262,3 @@ def _attempt(store: Store, key: str, number: int) -> _Attempt:
         return _Attempt.read(store.medium.read(_file(key, number), SMALL))
     except FileNotFoundError:
         return _Attempt()
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

@@ -24,7 +24,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -32,6 +32,7 @@ from trainables.errors import Mistake
 from trainables.store_medium import Medium
 from trainables.store_trouble import PATIENCE
 from trainables.store_trouble import StoreTrouble as StoreTrouble
+from trainables.untrusted import parse_json
 
 if TYPE_CHECKING:
     from trainables.node_cache import NodeCache
@@ -93,7 +94,7 @@ class Store:
         """
         for name in (RECORD, COLLECTED):
             try:
-                found = _document(self.medium.read(self.path(key, name)))
+                found = parsed(self.medium.read(self.path(key, name)))
             except FileNotFoundError:
                 continue
             if isinstance(found, dict):
@@ -194,20 +195,10 @@ class Store:
         self._remove(key, _blobs(record))
         self.medium.tidy(self.path(key))
 
-    def attempt(self, key: str, about: Mapping[str, Any]) -> None:
-        """Note that a stage is begun, before it is: what was tried can be counted even if its worker dies."""
-        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.json"
-        self.medium.write(f"attempts/{key}/{name}", json.dumps(about).encode())
-
-    def attempts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The key of every stage that was begun, and what its worker noted then, once an attempt."""
-        for path in sorted(self.medium.files("attempts")):
-            yield path.split("/")[-2], json.loads(self.medium.read(path))
-
     def document(self, name: str) -> Any:
         """A small JSON document beside the stages; None where there is none that can be read."""
         try:
-            return _document(self.medium.read(name))
+            return parsed(self.medium.read(name))
         except FileNotFoundError:
             return None
 
@@ -268,11 +259,11 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _document(content: bytes) -> Any:
-    """What a JSON file holds; None where it is no JSON, or JSON that is nested too deep to be read."""
+def parsed(content: bytes) -> Any:
+    """What a JSON file holds; None where it is no JSON, or nested too deeply."""
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return parse_json(content)
+    except ValueError:
         return None
 
 

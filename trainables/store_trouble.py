@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from trainables.redaction import redacted
+
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
@@ -35,7 +37,7 @@ class Patience:
 
     def __init__(self, where: str, seconds: float, remote: bool) -> None:
         """`where` names the store in messages; of a `remote` one any error of its library's is trouble."""
-        self.where, self.seconds = where, seconds
+        self.where, self.seconds = redacted(where), seconds
         self._remote = remote
 
     def does(self, answers: tuple[type[Exception], ...], do: Callable[Given, Made],
@@ -69,5 +71,5 @@ class Patience:
 
 
 def told(error: Exception) -> str:
-    """An error in one line: its kind, where it has no words of its own."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error in one line, without secrets: its kind, where it has no words of its own."""
+    return redacted(" ".join(str(error).split())) or type(error).__name__

@@ -62,7 +62,7 @@ def counted(store) -> Iterator[list[str]]:
     def ask(model, **kwargs):
         asked.append(model.name)
 
-    events = store.medium.fs.s3.meta.events
+    events = store.medium.way.fs.s3.meta.events
     events.register("before-call.s3", ask)
     try:
         yield asked

@@ -213,17 +213,6 @@ def test_discard(store):
     assert store.verify(OTHER)
 
 
-def test_attempts_are_counted(store):
-    assert list(store.attempts()) == []
-    for number in range(3):
-        store.attempt(KEY, {"number": number})
-    store.attempt(OTHER, {"number": 3})
-    noted = list(store.attempts())
-    assert sorted((key, about["number"]) for key, about in noted) == [(KEY, 0), (KEY, 1), (KEY, 2), (OTHER, 3)]
-    assert store.keys() == set()
-    assert not store.has(KEY)
-
-
 def test_writable(store):
     store.writable()
     store.put(KEY, {}, {})
@@ -246,7 +235,7 @@ def test_an_unknown_url_is_a_mistake():
 
 def test_an_unreachable_bucket_is_a_mistake(s3_endpoint):
     store = Store("s3://bucket/prefix")
-    store.medium.fs = unreachable()
+    store.medium.way.fs = unreachable()
     with pytest.raises(Mistake, match="cannot be written"):
         store.writable()
 
@@ -264,7 +253,7 @@ def test_what_others_put_on_s3_is_seen_at_once(s3_endpoint):
     store.put(KEY, {}, {})
     assert store.keys() == {KEY}
     other = Store(url)
-    other.medium.fs = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    other.medium.way.fs = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
     other.put(OTHER, {}, {})
     assert store.has(OTHER)
     assert store.keys() == {KEY, OTHER}

@@ -16,7 +16,7 @@ from storing import KEY, OTHER, bucket_server
 from trainables import store_trouble
 from trainables.errors import Mistake
 from trainables.store import Corrupt, Store, StoreTrouble
-from trainables.store_medium import Medium
+from trainables.store_files import LocalFiles
 
 CODES = [
     errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EDQUOT
@@ -45,7 +45,7 @@ def pauses(monkeypatch):
 
 def failing(monkeypatch, name, errors):
     """Have an operation of the medium raise these errors first; the list of what it was asked."""
-    do, asked, left = getattr(Medium, name), [], list(errors)
+    do, asked, left = getattr(LocalFiles, name), [], list(errors)
 
     def fail(self, *args):
         asked.append(args)
@@ -53,16 +53,16 @@ def failing(monkeypatch, name, errors):
             raise left.pop(0)
         return do(self, *args)
 
-    monkeypatch.setattr(Medium, name, fail)
+    monkeypatch.setattr(LocalFiles, name, fail)
     return asked
 
 
 OPERATIONS = {
-    "_look": lambda store: store.has(KEY), "_read": lambda store: store.record(KEY),
-    "_write": lambda store: store.put(OTHER, {}, {"weights": b"w"}), "_create": lambda store: store.put(OTHER, {}, {}),
-    "_replace": lambda store: store.medium.replace("a/b", b"1") is None, "_files": lambda store: store.keys(),
-    "_renew": lambda store: store.medium.renew("a/b", b"1") is None, "_move": lambda store: store.collect(KEY),
-    "_names": lambda store: len(store.medium.names(f"ab/{KEY}")) == 2,
+    "look": lambda store: store.has(KEY), "read": lambda store: store.record(KEY),
+    "write": lambda store: store.put(OTHER, {}, {"weights": b"w"}), "create": lambda store: store.put(OTHER, {}, {}),
+    "replace": lambda store: store.medium.replace("a/b", b"1") is None, "entries": lambda store: store.keys(),
+    "renew": lambda store: store.medium.renew("a/b", b"1") is None, "move": lambda store: store.collect(KEY),
+    "names": lambda store: len(store.medium.names(f"ab/{KEY}")) == 2,
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_trouble_that_stays_is_told(local, monkeypatch, pauses, name, caplog):
 
 
 def test_pauses_grow_to_some_seconds_and_end_with_the_patience(local, monkeypatch, pauses):
-    asked = failing(monkeypatch, "_look", [OSError(errno.EIO, "")] * 1000)
+    asked = failing(monkeypatch, "look", [OSError(errno.EIO, "")] * 1000)
     with pytest.raises(StoreTrouble):
         local.has(KEY)
     assert sum(pauses) == pytest.approx(30)
@@ -102,14 +102,14 @@ def test_missing_files_are_answers_and_bugs_are_bugs(local, monkeypatch, pauses)
     assert not local.medium.delete("no/such")
     with pytest.raises(FileNotFoundError):
         local.medium.read("no/such")
-    failing(monkeypatch, "_look", [TypeError("a bug")])
+    failing(monkeypatch, "look", [TypeError("a bug")])
     with pytest.raises(TypeError):
         local.has(KEY)
     assert pauses == []
 
 
 def test_a_hasty_store_has_no_patience(local, monkeypatch, pauses):
-    failing(monkeypatch, "_look", [OSError(errno.EIO, "")] * 2)
+    failing(monkeypatch, "look", [OSError(errno.EIO, "")] * 2)
     with pytest.raises(StoreTrouble):
         local.hasty().has(KEY)
     assert pauses == []
@@ -120,20 +120,20 @@ def test_a_hasty_store_has_no_patience(local, monkeypatch, pauses):
 def test_the_time_of_day_does_not_end_patience(local, monkeypatch, pauses):
     clock = iter([10**9, -(10**9)] * 100)
     monkeypatch.setattr(time, "time", lambda: next(clock))
-    failing(monkeypatch, "_look", [OSError(errno.EIO, "")] * 5)
+    failing(monkeypatch, "look", [OSError(errno.EIO, "")] * 5)
     assert not local.has(KEY)
 
 
 def test_a_folder_that_vanishes_under_a_writer_is_made_again(local, monkeypatch, pauses):
     """`discard` takes an empty folder away while another is about to write to it."""
-    failing(monkeypatch, "_write", [FileNotFoundError()])
-    failing(monkeypatch, "_create", [FileNotFoundError()])
+    failing(monkeypatch, "write", [FileNotFoundError()])
+    failing(monkeypatch, "create", [FileNotFoundError()])
     assert local.put(KEY, {}, {"weights": b"w"})
     assert local.verify(KEY)
 
 
 def test_a_put_that_fails_leaves_nothing(local, monkeypatch, pauses, tmp_path):
-    failing(monkeypatch, "_create", [OSError(errno.EROFS, "")] * 1000)
+    failing(monkeypatch, "create", [OSError(errno.EROFS, "")] * 1000)
     with pytest.raises(StoreTrouble):
         local.put(KEY, {}, {"weights": b"w" * 100, "more": b"m"})
     assert local.medium.files() == {}
@@ -141,14 +141,14 @@ def test_a_put_that_fails_leaves_nothing(local, monkeypatch, pauses, tmp_path):
 
 def test_a_put_whose_record_may_be_there_leaves_its_blobs(local, monkeypatch, pauses):
     """The link was made, and every answer was lost."""
-    create = Medium._create
+    create = LocalFiles.create
 
     def lost(self, *args):
         create(self, *args)
         raise OSError(errno.ETIMEDOUT, "")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Medium, "_create", lost)
+        patch.setattr(LocalFiles, "create", lost)
         with pytest.raises(StoreTrouble):
             local.put(KEY, {}, {"weights": b"w"})
     assert local.verify(KEY)
@@ -219,13 +219,13 @@ def test_an_object_store_that_is_away_for_a_while(s3_endpoint):
     port = place.getsockname()[1]
     place.close()
     store = Store(f"s3://bucket/{uuid.uuid4().hex}", patience=60)
-    there = store.medium.fs
+    there = store.medium.way.fs
     options = {"retries": {"max_attempts": 0}, "connect_timeout": 2}
     away = fsspec.filesystem(
         "s3", skip_instance_cache=True, endpoint_url=f"http://127.0.0.1:{port}", config_kwargs=options
     )
     away.retries = 1
-    store.medium.fs = away
+    store.medium.way.fs = away
     hasty = store.hasty()
     acts = (
         lambda: hasty.has(KEY), hasty.keys, lambda: hasty.record(KEY), lambda: hasty.put(KEY, {}, {}),
@@ -234,7 +234,7 @@ def test_an_object_store_that_is_away_for_a_while(s3_endpoint):
     for act in acts:
         with pytest.raises(StoreTrouble, match="onnect"):
             act()
-    later = threading.Timer(0.4, lambda: setattr(store.medium, "fs", there))
+    later = threading.Timer(0.4, lambda: setattr(store.medium.way, "fs", there))
     later.start()
     with pytest.raises(StoreTrouble):
         hasty.put(KEY, {}, {"weights": b"w"})
@@ -247,14 +247,14 @@ def test_an_object_store_that_comes_back_is_waited_for(s3_endpoint, monkeypatch,
     from botocore.exceptions import ClientError, EndpointConnectionError
 
     store = Store(f"s3://bucket/{uuid.uuid4().hex}")
-    call, fails = store.medium.fs._call_s3, []
+    call, fails = store.medium.way.fs._call_s3, []
 
     async def away(method, *args, **kwargs):
         if fails:
             raise fails.pop()
         return await call(method, *args, **kwargs)
 
-    monkeypatch.setattr(store.medium.fs, "_call_s3", away)
+    monkeypatch.setattr(store.medium.way.fs, "_call_s3", away)
     slow = ClientError({"Error": {"Code": "SlowDown", "Message": "slower"}}, "PutObject")
     for error in (EndpointConnectionError(endpoint_url="http://x"), slow, ConnectionResetError(), TimeoutError()):
         fails[:] = [error] * 4
@@ -271,7 +271,7 @@ def test_a_missing_bucket_is_trouble_for_writers(s3_endpoint):
         store.writable()
     with pytest.raises(StoreTrouble):
         store.put(KEY, {}, {})
-    assert not store.medium.fs.exists("no-such-bucket")  # none is made of a name that was mistyped
+    assert not store.medium.way.fs.exists("no-such-bucket")  # none is made of a name that was mistyped
 
 
 def test_a_server_that_does_not_say_which_condition_failed(s3_endpoint, monkeypatch):
@@ -284,7 +284,7 @@ def test_a_server_that_does_not_say_which_condition_failed(s3_endpoint, monkeypa
         error = OSError(errno.EINVAL, "At least one of the pre-conditions you specified did not hold")
         raise error from ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
 
-    monkeypatch.setattr(store.medium.fs, "pipe_file", refuse)
+    monkeypatch.setattr(store.medium.way.fs, "pipe_file", refuse)
     assert store.medium.create("a/b", b"") is False
 
 
@@ -296,7 +296,7 @@ def test_an_empty_object_is_read(s3_endpoint):
 
 
 def test_a_store_where_files_can_be_created_twice_is_refused(local, monkeypatch):
-    monkeypatch.setattr(Medium, "_create", lambda self, path, content: True)
+    monkeypatch.setattr(LocalFiles, "create", lambda self, path, content: True)
     with pytest.raises(Mistake, match="could overwrite each other") as caught:
         local.writable()
     assert "If-None-Match" in caught.value.right
@@ -315,7 +315,7 @@ def test_a_filesystem_without_hard_links_is_refused(local, monkeypatch):
 def test_a_reader_is_told_that_the_store_is_away_and_not_that_weights_are_missing(local, monkeypatch, pauses):
     """Weights that are missing are made again; a store that is away is waited for."""
     local.put(KEY, {}, {"weights": b"w"})
-    failing(monkeypatch, "_read", [OSError(errno.ESTALE, "Stale file handle")] * 1000)
+    failing(monkeypatch, "read", [OSError(errno.ESTALE, "Stale file handle")] * 1000)
     with pytest.raises(StoreTrouble):
         local.blob(KEY, "weights")
     with pytest.raises(StoreTrouble):
