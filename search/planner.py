@@ -144,7 +144,7 @@ class Planner:
             self.collector.made(key, int(result.get("bytes", 0)))
         if stage.kind == "score" and not self._read_scores(key):
             self._discard(key)
-            self.lost(key, "its scores could not be read back")
+            self._failed(key, "its scores could not be read back")
             return
         self._stored.add(key)
         self._listener("stage", {**result, "label": label, "stage": stage, "made": made, "seconds": seconds})
@@ -157,7 +157,12 @@ class Planner:
         self._collect()
 
     def lost(self, key: str, reason: str, fault: Fault = "error", worker: str = "", trace: str = "") -> None:
-        """A stage that was begun and did not end: it is tried again, or given up after the last attempt."""
+        """A stage that was begun and did not end because its worker is gone."""
+        self._listener("lost", {"label": self.stages[key][1], "reason": reason})
+        self._failed(key, reason, fault, worker, trace)
+
+    def _failed(self, key: str, reason: str, fault: Fault = "error", worker: str = "", trace: str = "") -> None:
+        """An attempt that did not end well: the stage is tried again, or given up after the last."""
         stage, label = self.stages[key]
         batch = int(stage.settings.get("batch_size") or MOST_PARTS)
         if self.tries.failed(key, fault, reason, batch, worker, trace):
@@ -179,7 +184,7 @@ class Planner:
             self.tries.failed(key, "error", reason, 1, worker, trace)
             self._give_up(key, reason)
         else:
-            self.lost(key, reason, "memory" if result.get("oom") else "error", worker, trace)
+            self._failed(key, reason, "memory" if result.get("oom") else "error", worker, trace)
         self.fill()
 
     def _trouble(self, key: str, reason: str) -> None:
