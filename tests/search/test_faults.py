@@ -61,9 +61,9 @@ def manifest(cwd: Path) -> dict:
     return json.loads((folder(cwd) / "manifest.json").read_text())
 
 
-def reached(cwd: Path, stages: int, process: subprocess.Popen) -> None:
+def reached(cwd: Path, stages: int, process: subprocess.Popen, store: Store | None = None) -> None:
     """Wait until so many stages are in the store."""
-    store = Store(str(cwd / "runs" / "store"))
+    store = store or Store(str(cwd / "runs" / "store"))
     while len(store.keys()) < stages:
         assert process.poll() is None, process.communicate()[0][-3000:]
         time.sleep(0.1)
