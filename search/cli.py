@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.text import Text
 
 from search.flags import Parser, count
+from search.screen import Screen as Console
 from search.verbs import LISTED as LISTED
 from search.verbs import VERBS as OTHERS
 from trainables.errors import Mistake, nearest
+from trainables.redaction import redacted
 from trainables.store_trouble import StoreTrouble
 
 DONE, WITH_FAILURES, MISTAKE = 0, 1, 2
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console(stderr=True, highlight=False).print(told, soft_wrap=True)  # a path cut in two could not be copied
         return MISTAKE
     except StoreTrouble as trouble:
-        Console(stderr=True, highlight=False).print(Text(f"{trouble}; the same command goes on from here"))
+        Console(stderr=True, highlight=False).print(
+            Text(f"{redacted(str(trouble))}; the same command goes on from here")
+        )
         return WITH_FAILURES
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command goes on from here")

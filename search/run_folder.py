@@ -29,6 +29,7 @@ from search.scores import CLEAN, selection_value, table
 from trainables.clusters import clusters
 from trainables.console import say
 from trainables.errors import Mistake
+from trainables.redaction import LEFT_OUT, redacted, without_secrets
 from trainables.stage import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class RunFolder:
         self.manifest("running", {}, {})
         text = f"# This run's settings. Repeat it:\n#   order-search run --space {self.path / 'config.yaml'}\n"
         settings = study.settings.model_dump(mode="json", exclude={"space"})
-        self.write("config.yaml", text + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        kept = without_secrets(settings)
+        if kept != settings:
+            text += f"# Credentials were left out ({LEFT_OUT}): give them again, by a flag or the environment.\n"
+        self.write("config.yaml", text + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
 
     @property
     def _started(self) -> str:
@@ -99,7 +103,7 @@ class RunFolder:
             "skipped_rows": _skipped(self._study), "limited": settings.limit, "candidates": more.get("candidates", 0),
             "cost": {**cost, "seconds": round(self.seconds, 1)}, **more,
         }  # fmt: skip
-        self.write("manifest.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        self.write("manifest.json", json.dumps(without_secrets(content), indent=1, ensure_ascii=False) + "\n")
 
     def finish(self, planner: Planner, facts: Mapping[str, Any]) -> Published:
         """Write the planner's tables, the manifest with further facts, and all that is made of them."""
@@ -111,7 +115,8 @@ class RunFolder:
             "stopped": planner.stopped, "quarantined": planner.quarantined,
         }  # fmt: skip
         if planner.tries.failures:
-            self.write("failures.json", json.dumps(_failures(planner), indent=1, ensure_ascii=False) + "\n")
+            failures = without_secrets(_failures(planner))
+            self.write("failures.json", json.dumps(failures, indent=1, ensure_ascii=False) + "\n")
         self.manifest("done" if planner.finished else "stopped", planner.cost_summary(), more)
         return publish(load([self.path]), self.path)
 
@@ -205,7 +210,7 @@ def _candidates(planner: Planner) -> pd.DataFrame:
             "learning_rate": candidate.learning_rate, "prompt_length": candidate.prompt_length,
             "budget": candidate.budget, "seeds": sum(bool(planner.runs[name].rows) for name in names),
             "objective": objective, "value": selection_value(scored, objective) if scored else None,
-            "pruned": candidate in planner.campaign.pruned, "failed": "; ".join(failed) or None,
+            "pruned": candidate in planner.campaign.pruned, "failed": redacted("; ".join(failed)) or None,
             "stage_cost": sum(stage.kind == "train" for stage in study.stages(candidate, 0)),
             "price": ledger.naive([candidate]), **about_order(study, candidate.order),
         })  # fmt: skip

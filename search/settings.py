@@ -21,11 +21,12 @@ from search.strategies.gp import GPSettings
 from search.strategies.halving import HalvingSettings
 from search.strategies.plackett_luce import PlackettLuceSettings
 from search.strategies.tpe import TPESettings
-from trainables.config import Config, build, find, place_of, read_yaml
+from trainables.config import Config, build, checked_path, find, place_of, read_yaml, yaml_of
 from trainables.errors import Mistake, nearest
 from trainables.methods import IN_CONTEXT, METHODS
 from trainables.methods.settings import MethodSettings
 from trainables.robust_settings import Robust
+from trainables.untrusted import DEEPEST
 
 Nuisance = Literal["learning_rate", "prompt_length"]
 """Hyperparameters that a study may tune for each order and method before it compares them."""
@@ -258,6 +259,11 @@ class Settings(Config):
                     raise ValueError(f"'{item}' is named twice")
         return value
 
+    @field_validator("data_dir", "out", "store")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        return None if value is None else checked_path(value)
+
     def rates(self, method: str) -> list[float]:
         """The learning rates of a method. In context they are those of the intermediate stages, which are `full`."""
         if not isinstance(self.learning_rate, dict):
@@ -402,17 +408,14 @@ def check_out(settings: Settings, place: str) -> None:
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """`KEY=VALUE` of `--set`, dots for inner keys, values read as YAML (`train.steps=50`)."""
-    import yaml
-
     content: dict[str, Any] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator or not key:
             raise Mistake(f"'{pair}' is not of the form KEY=VALUE", where="--set", right="for example train.steps=50")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise Mistake(f"the value of '{key}' is no YAML: {text}", where=f"--set {key}") from error
+        if key.count(".") >= DEEPEST:
+            raise Mistake("the key is of too many parts", where="--set", right="for example train.steps=50")
+        value = yaml_of(text, f"--set {pair[:80]}")
         if isinstance(value, str):
             value = _number(value)
         *outer, last = key.split(".")

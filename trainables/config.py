@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.errors import Mistake, Mistakes, nearest
-from trainables.untrusted import LARGEST_YAML, parse_yaml, read_file
+from trainables.redaction import LEFT_OUT
+from trainables.untrusted import CONTROL, LARGEST_YAML, parse_yaml, read_file
 
 
 class Config(BaseModel):
@@ -57,6 +58,20 @@ def file_path(name: str) -> Path | None:
         return path if path.is_file() else None
     except (OSError, RuntimeError, ValueError):  # a name of thousands of characters; `~nobody`; a NUL
         return None
+
+
+def checked_path(name: str) -> str:
+    """A path or URL as it is given. ValueError where it is none that could be opened, or its credentials were left out
+    of the settings of an earlier run."""
+    if LEFT_OUT in name:
+        raise ValueError("credentials were left out of it when it was written down: give it again")
+    if CONTROL.search(name) or max(map(len, name.split("/"))) > 255:
+        raise ValueError("no file can have this name")
+    try:
+        Path(name).expanduser()
+    except RuntimeError as error:  # `~nobody`
+        raise ValueError("there is no such home folder") from error
+    return name
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

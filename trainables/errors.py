@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from trainables.console import printable
-from trainables.secrets import redacted
+from trainables.redaction import redacted
 
 
 class Mistake(Exception):

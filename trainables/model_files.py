@@ -7,14 +7,27 @@ beside it.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from trainables.errors import Mistake
-from trainables.untrusted import read_json, regular
+from trainables.untrusted import parse_json, read_json, regular
 
 WEIGHTS = "model.safetensors"
+
+LONGEST_HEADER = 100 * 2**20
+"""Bytes of a safetensors header at most, as the library has it."""
+
+BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64), **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6), "F4": 4,
+}  # fmt: skip
+"""Bits of a number of each type that safetensors knows."""
 
 KNOWN = "a model of a type that transformers knows, with its weights as safetensors"
 
@@ -67,21 +80,49 @@ def check_config(file: Path, where: str) -> dict[str, Any]:
 
 
 def check_weights(file: Path, where: str) -> None:
-    """A Mistake where a file is no safetensors file: its header is checked, no weights are read."""
-    from safetensors import SafetensorError, safe_open
-
+    """A Mistake where a file is no safetensors file: its header is checked, weights are not read."""
     try:
-        regular(file)
-        with safe_open(file, framework="numpy") as opened:
-            opened.keys()
-    except (SafetensorError, OSError, ValueError) as error:
+        with regular(file).open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            size = os.fstat(opened.fileno()).st_size - 8 - length
+            if size < 0 or length > LONGEST_HEADER:
+                raise ValueError("its header would be longer than the file" if size < 0 else "its header is too long")
+            _check_tensors(parse_json(opened.read(length)), size)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         what = f"{file.name} is no safetensors file: {error}"
         if _begins_as_pickle(file):
             what = f"{file.name} is a pickle, which may run code of others when it is read"
         raise Mistake(what, where=where, right="weights saved by save_pretrained, fetched whole") from error
 
 
+def _check_tensors(header: Any, size: int) -> None:
+    """ValueError or TypeError where tensors do not fill `size` bytes one after another."""
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")  # noqa: TRY004 - a file's fault, not a caller's
+    spans = []
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(tensor, dict) or tensor.get("dtype") not in BITS:
+            raise ValueError(f"'{name[:80]}' is of no known type")
+        (begin, end), shape = tensor["data_offsets"], tensor["shape"]
+        if not all(type(one) is int and one >= 0 for one in (begin, end, *shape)):
+            raise ValueError(f"'{name[:80]}' has no whole numbers for its shape and place")
+        if (end - begin) * 8 != math.prod(shape) * BITS[tensor["dtype"]]:
+            raise ValueError(f"'{name[:80]}' is not as long as its shape says")
+        spans.append((begin, end))
+    filled = 0
+    for begin, end in sorted(spans):
+        if begin != filled:
+            raise ValueError("tensors overlap, or leave a gap")
+        filled = end
+    if filled != size:
+        raise ValueError(f"its tensors have {filled:,} bytes, the file {size:,}")
+
+
 def _begins_as_pickle(file: Path) -> bool:
+    if not file.is_file():
+        return False
     with file.open("rb") as opened:
         return opened.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 

@@ -231,7 +231,7 @@ def _set_without_a_value(world):
     return world.study("--set", "train.steps")
 
 
-@case("no YAML", "--set orders", "[")
+@case("no valid YAML", "--set orders", "[")
 def _set_no_yaml(world):
     return world.study("--set", "orders=[")
 
