@@ -62,9 +62,7 @@ def _found(where: str) -> str:
         return str(canonicalize_bootstrap_address("auto"))
     except (ConnectionError, ValueError) as error:
         named = os.environ.get("RAY_ADDRESS")
-        what = (
-            f"RAY_ADDRESS={named} is not the address of a cluster" if named else "no Ray cluster runs on this machine"
-        )
+        what = f"RAY_ADDRESS={named} names no cluster" if named else "no Ray cluster runs on this machine"
         raise Mistake(what, where=where, right=RIGHT) from error
 
 
@@ -76,10 +74,11 @@ def _let_in(address: str, where: str) -> None:
     # A cluster without authentication takes no notice of a token.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     loader = AuthenticationTokenLoader.instance()
-    shows = get_authentication_mode() == AuthenticationMode.TOKEN
+    mode = get_authentication_mode()
+    shows = mode == AuthenticationMode.TOKEN
     if shows and not loader.has_token(ignore_auth_mode=True):
         raise Mistake("RAY_AUTH_MODE=token is set, but there is no token", where=where, right=LET_IN)
-    if os.environ.get("RAY_USE_TLS") == "1":
+    if os.environ.get("RAY_USE_TLS") == "1" or not (shows or mode == AuthenticationMode.DISABLED):
         return
     try:
         import grpc
@@ -91,9 +90,7 @@ def _let_in(address: str, where: str) -> None:
             channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=SECONDS, metadata=shown)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                what = (
-                    "the cluster does not take this token" if shows else "the cluster wants a token, and there is none"
-                )
+                what = "does not take this token" if shows else "wants a token, and there is none"
                 raise Mistake(f"the cluster {what}", where=where, right=LET_IN) from None
             what = f"what answers there is not Ray's head ({error.code().name.lower().replace('_', ' ')})"
             raise Mistake(what, where=where, right=RIGHT) from None

@@ -82,21 +82,18 @@ def _nowhere(settings: Settings, nodes: list[Have], ask: Have) -> Mistake:
         if name not in customs:
             where, local = f"resources_per_trial.{name}", settings.address is None
             what = f"no node has the custom resource '{name}'"
-            right = (
-                nearest(name, customs) if customs else "`ray start --resources='{\"NAME\": 4}'` on nodes that have it"
-            )
+            start = "`ray start --resources='{\"NAME\": 4}'` on nodes that have it"
+            right = nearest(name, customs) if customs else start
             return Mistake(what, where=where, right="--address: a machine alone has none" if local else right)
     lacking = [
-        name for name, amount in ask.items() if all(_times(name, amount, node.get(name, 0)) < 1 for node in nodes)
+        name for name, amount in ask.items() if not any(_times(name, amount, node.get(name, 0)) for node in nodes)
     ]
-    flag = "--gpus-per-trial" if "GPU" in lacking or ("GPU" in ask and not lacking) else "--cpus-per-trial"
+    flag = "--gpus-per-trial" if "GPU" in (lacking or ask) else "--cpus-per-trial"
     if lacking and lacking[0] not in ("CPU", "GPU"):
         flag = f"resources_per_trial.{lacking[0]}"
     there = "; ".join(sorted({told(node, ask) for node in nodes})[:4]) or "there is no node"
-    where = (
-        "this machine has" if settings.address is None else "no node of the cluster has that free of others: nodes of"
-    )
-    return Mistake(f"a trial asks for {told(ask, ask)}, but {where} {there}", where=flag, right="less for each trial")
+    who = "this machine has" if settings.address is None else "no node has all of that; there are nodes with"
+    return Mistake(f"a trial asks for {told(ask, ask)}, but {who} {there}", where=flag, right="less for each trial")
 
 
 def told(have: Have, names: Iterable[str]) -> str:

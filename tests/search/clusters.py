@@ -15,7 +15,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,9 +38,13 @@ class Nodes:
         """One node more (`num_cpus`, `resources`, `env_vars`, …); its number."""
         return int(self._ask("add", **node)["number"])
 
-    def remove(self, number: int, graceful: bool = False) -> None:
-        """End a node and all that runs on it, by SIGKILL unless `graceful`."""
-        self._ask("remove", number=number, graceful=graceful)
+    def remove(self, number: int, graceful: bool = False) -> set[int]:
+        """End a node and all that runs on it, by SIGKILL unless `graceful`; the processes of its workers."""
+        return set(self._ask("remove", number=number, graceful=graceful)["pids"])
+
+    def workers(self, number: int) -> set[int]:
+        """The processes of a node's workers."""
+        return set(self._ask("workers", number=number)["pids"])
 
     def _ask(self, act: str, **about: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -139,13 +142,23 @@ def _keep(about: Mapping[str, Any]) -> None:
         _tell(address=kept.address, dashboard=kept.head_node.webui_url or "")
         for line in sys.stdin:
             asked = json.loads(line)
-            if asked.pop("act") == "add":
+            act, pids = asked.pop("act"), []
+            if act == "add":
                 nodes.append(kept.add_node(**asked))
             else:
+                pids = _workers(nodes[asked["number"]])
+            if act == "remove":
                 kept.remove_node(nodes[asked["number"]], allow_graceful=asked["graceful"])
-            _tell(number=len(nodes) - 1)
+            _tell(number=len(nodes) - 1, pids=pids)
     finally:
         kept.shutdown()
+
+
+def _workers(node: Any) -> list[int]:
+    import psutil
+
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [child.pid for child in raylet.children() if child.name().startswith("ray::")]
 
 
 def _join(about: Mapping[str, Any]) -> None:
@@ -169,7 +182,6 @@ def _join(about: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    started_at = time.monotonic()
     if sys.argv[1] == "join":
         _join(json.loads(sys.argv[2]))
     else:
