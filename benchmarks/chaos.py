@@ -184,7 +184,7 @@ OUTER: dict[str, Callable[[Chaos], None]] = {
 def _remount(folder: Path, how: str) -> None:
     """A disk becomes `ro` or `rw`; it is busy while a file is open for writing, and asked again."""
     for _ in range(2000):
-        if subprocess.run(["mount", "-o", f"remount,{how}", folder], capture_output=True).returncode == 0:
+        if subprocess.run(["mount", "-o", f"remount,{how}", folder], check=False, capture_output=True).returncode == 0:
             return
         time.sleep(0.01)
     raise RuntimeError(f"the store's disk could not be made {how}")
@@ -244,7 +244,8 @@ def main() -> int:
         undisturbed(alone, given.seeds)
         disk = folder / "disk"
         disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", disk], capture_output=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", disk]
+        mounted = subprocess.run(mount, check=False, capture_output=True)
         if mounted.returncode == 0:
             stack.callback(subprocess.run, ["umount", "-l", disk])
         else:
@@ -276,8 +277,8 @@ def _told(given: argparse.Namespace, chaos: Chaos, alone: Path, ended: bool, sec
         f"stages: {len(tried)}; attempts: {sum(tried.values())}; stages tried more than once: "
         f"{sum(count > 1 for count in tried.values())}",
         f"failures that the runs told of: {dict(failures(chaos.folder))}",
-        f"scores: {len(own)} rows, {'equal to' if same else f'not equal to'} the undisturbed study's "
-        f"(largest difference {largest:g}); leaderboard {'equal' if board(chaos.folder) == board(alone) else 'differs'}",
+        f"scores: {len(own)} rows, {'equal to' if same else 'not equal to'} the undisturbed study's (largest difference "
+        f"{largest:g}); the leaderboard {'is equal' if board(chaos.folder) == board(alone) else 'differs'}",
         f"score stages stored: {len(chaos.writers)}; lost or made again without need: {len(lost)}",
         f"{seconds:.0f} s",
     ]  # fmt: skip

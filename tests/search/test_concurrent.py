@@ -1,4 +1,4 @@
-"""Two studies at once on one store: each shared stage is trained once; one that is killed leaves its stages to the other."""
+"""Two studies at once on one store: each shared stage is trained once; what a killed one was at the other does."""
 
 from __future__ import annotations
 
