@@ -20,6 +20,7 @@ from search.cluster import Joined, resources  # sets what Ray reads when it is i
 
 # isort: split
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -196,6 +197,19 @@ class Causes(FIFOScheduler):  # type: ignore[misc]
         self._ended.append(trial)
 
 
+class Silence(TrialProgressCallback):  # type: ignore[misc]
+    """Takes the place of Tune's own, which prints nothing here and keeps every trial for it."""
+
+    def on_trial_result(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is printed."""
+
+    def on_trial_complete(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is printed."""
+
+    def on_trial_error(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is printed."""
+
+
 def _let_go(tune_controller: Any, trial: Any) -> None:
     """Take a trial that has ended out of Tune's books. Nobody asks for it again: results are the planner's."""
     with suppress(AttributeError, ValueError):  # another Tune may keep other books
@@ -233,7 +247,7 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=scratch, stop=runner, verbose=0,
+                name="trials", storage_path=scratch, stop=runner, verbose=0, callbacks=[Silence()],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
