@@ -21,6 +21,7 @@ from trainables.config import configs_dir, names, read_yaml
 from trainables.errors import Mistake
 from trainables.languages import LANGUAGES
 from trainables.methods import METHODS
+from trainables.untrusted import read_json
 
 Rows = list[dict[str, Any]]
 
@@ -111,12 +112,12 @@ def _runs(out: Path) -> Rows:
     rows = []
     for path in sorted(out.glob("*/manifest.json")):
         try:
-            manifest = json.loads(path.read_text("utf-8"))
+            manifest = read_json(path)
             rows.append({
                 "run": str(path.parent), "status": manifest["status"], "candidates": manifest["candidates"],
                 "seconds": round(manifest["cost"]["seconds"]),
             })  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             what = f"the manifest cannot be read: {type(error).__name__}: {error}"
             raise Mistake(what, where=str(path), right="take the folder away, or another --out") from error
     return rows

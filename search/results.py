@@ -6,7 +6,6 @@ A run folder's own files are enough (`scores.parquet`, `candidates.parquet`, `st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.dataset as files
-import pyarrow.parquet as parquet
+from pyarrow import ArrowException
 
 from search.analysis.overall import by_target, candidates, overall
 from search.analysis.selection import chosen
 from search.roots import control, fresh, own
-from search.scores import UNUSED
+from search.run_tables import TEXTS, read_scores, read_table
 from search.settings import Settings
 from trainables.config import build, read_yaml
 from trainables.errors import Mistake
+from trainables.untrusted import read_json
 
 SCHEMA = 2
 """Of a run folder: raised when its files change so that an older reader would misread them."""
@@ -32,11 +31,6 @@ ALIKE = {
     "suite": "suite", "model": "base model", "objective": "objective", "limited": "--limit", "training": "training",
 }  # fmt: skip
 """What runs must have in common to be one study, as the manifest calls it and as people do."""
-
-TEXTS = [
-    "candidate", "order", "method", "target", "language", "portion", "perturbation", "metric", "stage",
-]  # fmt: skip
-"""Columns of the long table that repeat few texts: read as categories, a tenth of the memory."""
 
 RIGHT = "a run folder of a run that has ended; `order-search ls runs` lists them"
 
@@ -214,7 +208,7 @@ def compared(settings: Settings, scores: pd.DataFrame) -> pd.DataFrame:
 def _read(path: Path) -> Results:
     where = str(path)
     try:
-        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        manifest = read_json(path / "manifest.json", finite=True)
         if manifest["schema"] != SCHEMA:
             right = "the same command again: stages are in the store, nothing is trained twice"
             raise Mistake(f"the run folder is of schema {manifest['schema']}, not {SCHEMA}", where=where, right=right)
@@ -222,34 +216,19 @@ def _read(path: Path) -> Results:
         settings = config.model_copy(update={"space": manifest["space"]})
         finals = path / "finals.parquet"
         found = Results(
-            (Run(path, manifest, settings),), _scores(path / "scores.parquet", settings),
-            pd.read_parquet(path / "candidates.parquet"), pd.read_parquet(path / "stages.parquet"),
-            pd.read_parquet(finals) if finals.is_file() else pd.DataFrame(),
+            (Run(path, manifest, settings),), read_scores(path / "scores.parquet", settings.objective),
+            read_table(path / "candidates.parquet"), read_table(path / "stages.parquet"),
+            read_table(finals) if finals.is_file() else pd.DataFrame(),
         )  # fmt: skip
         for name in ("grid", "difficulty", "order_facts", "stage_cost", "prices"):
             getattr(found, name)  # what is missing is told now, not when it is asked for
     except OSError as error:
         what = f"{Path(error.filename or where).name}: {error.strerror or 'cannot be read'}"
         raise Mistake(f"the run cannot be read: {what}", where=where, right=RIGHT) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ArrowException) as error:
         what = f"{type(error).__name__}: {error}"
         raise Mistake(f"the run cannot be read: {what}", where=where, right=RIGHT) from error
     return found
-
-
-def _scores(path: Path, settings: Settings) -> pd.DataFrame:
-    """The long table without the halves of the test items that nothing is made from under this objective."""
-    unused = list(UNUSED[settings.objective])
-    if not parquet.read_metadata(path).num_rows:
-        return pd.read_parquet(path)
-    names = parquet.read_schema(path).names
-    texts = [name for name in TEXTS if name in names]
-    read = files.ParquetFileFormat(read_options=files.ParquetReadOptions(dictionary_columns=texts))
-    rows = files.dataset(path, format=read).to_table(filter=~files.field("portion").isin(unused))
-    frame: pd.DataFrame = rows.to_pandas()
-    # The candidates come back as they first occur, whatever order the categories have in the file.
-    kinds = {name: pd.CategoricalDtype(frame[name].unique().astype(object)) for name in texts}
-    return frame.astype({**kinds, "prompt_length": "Int64"})
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:

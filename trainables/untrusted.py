@@ -57,15 +57,16 @@ def regular(path: Path) -> Path:
     return path
 
 
-def read_json(path: Path, most: int = LARGEST_JSON) -> Any:
+def read_json(path: Path, most: int = LARGEST_JSON, *, finite: bool = False) -> Any:
     """A JSON file's content; OSError and ValueError as of `read_file` and `parse_json`."""
-    return parse_json(read_file(path, most))
+    return parse_json(read_file(path, most), finite=finite)
 
 
-def parse_json(content: bytes | str) -> Any:
-    """JSON's content. ValueError, in words, where it is none, no UTF-8, or nested too deeply."""
+def parse_json(content: bytes | str, *, finite: bool = False) -> Any:
+    """JSON's content. ValueError, in words, where it is none, no UTF-8, or nested too deeply; with `finite` also where
+    a number is NaN or infinite, which JSON does not have and Python reads."""
     try:
-        found = json.loads(content)
+        found = json.loads(content, parse_constant=_no_number if finite else None)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     level, depth = [found], 0
@@ -74,6 +75,10 @@ def parse_json(content: bytes | str) -> Any:
         if depth > DEEPEST:
             raise ValueError("it is nested too deeply")
     return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _inside(value: Any) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from search.leaderboard.sheet import Sheet, plain, sheet
 from trainables.errors import Mistake
+from trainables.untrusted import read_json
 
 WHOLE_ORDER = 48
 """Columns of the terminal that an order's name may take before it is folded."""
@@ -55,7 +55,7 @@ def show(path: str, console: Console, most: int = HEAD) -> None:
         board = pd.DataFrame(content["rows"])
         about = {key: content.get(key, {}) for key in ("title", "notes", "answer", "finals", "columns", "by")}
         print_board(board, about, console, most)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise _unreadable(folder / "leaderboard.json", f"{type(error).__name__}: {error}") from error
     if (folder / "analysis.json").is_file():
         _findings(folder / "analysis.json", console)
@@ -76,7 +76,7 @@ def _findings(file: Path, console: Console) -> None:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text("utf-8"))
+        return read_json(file)
     except (OSError, ValueError) as error:
         what = (
             error.strerror or "cannot be opened" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,8 @@ def write_images(pictures: Sequence[Picture], folder: Path) -> list[Path]:
         right = "a Chromium or Chrome on the PATH (apt-get install chromium), or its path in BROWSER_PATH"
         raise Mistake("pictures are drawn by a browser, and there is none", where="--figures", right=right)
     for picture in pictures:
-        write(folder / f"{picture.name}.csv", csv_text(picture.table))
-    figures = [(picture.name, themed(draw(picture), paper())) for picture in pictures]
+        write(folder / f"{file_name(picture.name)}.csv", csv_text(picture.table))
+    figures = [(file_name(picture.name), themed(draw(picture), paper())) for picture in pictures]
     for name in ("kaleido", "choreographer", "browser_proc"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they log as they please
     try:
@@ -58,6 +59,11 @@ def write_images(pictures: Sequence[Picture], folder: Path) -> list[Path]:
     except (RuntimeError, OSError, TimeoutError) as error:
         right = f"a Chromium that starts: `{path} --headless --no-sandbox --dump-dom about:blank`"
         raise Mistake(f"the browser did not draw: {error}", where="--figures", right=right) from error
+
+
+def file_name(name: str) -> str:
+    """A picture's name as one of a file: names of methods and tasks from a run folder lead to no other folder."""
+    return re.sub(r"[^\w.=+-]+", "-", name)[:150].lstrip(".") or "picture"
 
 
 async def _write(kaleido: Any, figures: Sequence[tuple[str, dict[str, Any]]], folder: Path, path: str) -> list[Path]:

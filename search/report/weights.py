@@ -22,6 +22,7 @@ from search.report.parts import Summary
 from search.results import Results
 from trainables.errors import Mistake
 from trainables.perturbations import ATTACK
+from trainables.untrusted import read_json
 
 if TYPE_CHECKING:
     from trainables.bench import Workplace
@@ -68,10 +69,12 @@ def kept_examples(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = read_json(path, finite=True)
+        if not isinstance(found, dict):
+            raise ValueError("it holds no object")  # noqa: TRY004
     except (OSError, ValueError) as error:
         raise Mistake(f"the examples cannot be read: {error}", where=str(path), right="take the file away") from error
-    return dict(found)
+    return found
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
