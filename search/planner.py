@@ -22,7 +22,7 @@ from search.study_prices import seconds as guessed
 from search.tree import StageTree
 from search.tries import MOST_PARTS, Fault, Tries
 from trainables.attempt import Attempt
-from trainables.attempts import Watcher
+from trainables.attempts import Watcher, last_words
 from trainables.methods import IN_CONTEXT
 from trainables.stage import Stage
 from trainables.store import Store
@@ -157,7 +157,9 @@ class Planner:
         self._collect()
 
     def lost(self, key: str, reason: str, fault: Fault = "error", worker: str = "", trace: str = "") -> None:
-        """A stage that was begun and did not end because its worker is gone."""
+        """A stage that was begun and did not end because its worker is gone, which may have noted why."""
+        noted = last_words(self.store, key)
+        reason = f"{reason}: {noted}" if noted else reason
         self._listener("lost", {"label": self.stages[key][1], "reason": reason})
         self._failed(key, reason, fault, worker, trace)
 

@@ -85,6 +85,13 @@ class _Attempt(NamedTuple):
         return cls()
 
 
+class Sign(NamedTuple):
+    """A worker's sign of life. The process is None where the file does not say."""
+
+    counter: int
+    process: Process | None
+
+
 class Beat:
     """A worker's signs of life: a daemon thread that counts up in `alive/WORKER.json`."""
 
@@ -194,7 +201,7 @@ class Watcher:
     def __init__(self, store: Store, still: float = STILL, clock: Callable[[], float] = time.monotonic) -> None:
         """A holder is gone when its counter has stood still for `still` seconds of `clock`, while we could look."""
         self._store, self._still, self._clock = store.hasty(), still, clock
-        self._seen: dict[str, tuple[Any, float]] = {}  # by worker and attempt: the last sign, and since when
+        self._seen: dict[str, tuple[Sign | None, float]] = {}  # by worker and attempt: the last sign, and since when
         self._blind_until = float("-inf")
 
     def look(self, key: str, holder: str) -> Literal["held", "over", "stored"]:
@@ -221,7 +228,7 @@ class Watcher:
         if attempt.ended or attempt.is_gone:
             return "over"
         worker = attempt.worker or holder
-        sign = _sign(self._store, worker)
+        sign = sign_of(self._store, _alive(worker))
         place = f"{worker} {key} {number}" if sign is None else worker
         now = self._clock()
         known = self._seen.get(place)
@@ -231,12 +238,12 @@ class Watcher:
         return "over" if now - known[1] >= self._still else "held"
 
 
-def _sign(store: Store, worker: str) -> Any:
-    """What a worker's sign of life says that changes with each; None where there is none."""
+def sign_of(store: Store, path: str) -> Sign | None:
+    """A sign of life; None where there is none that can be read."""
     try:
-        match about := parsed(store.medium.read(_alive(worker), SMALL)):
+        match about := parsed(store.medium.read(path, SMALL)):
             case {"counter": int(counter)}:
-                return counter, about.get("pid"), about.get("started")
+                return Sign(counter, Process.read(about))
     except FileNotFoundError:
         pass
     return None
@@ -262,3 +269,9 @@ def _attempt(store: Store, key: str, number: int) -> _Attempt:
         return _Attempt.read(store.medium.read(_file(key, number), SMALL))
     except FileNotFoundError:
         return _Attempt()
+
+
+def last_words(store: Store, key: str) -> str:
+    """Why a stage's newest attempt has ended, as its worker noted; empty where it did not come to that."""
+    number = newest(store, key)
+    return _attempt(store, key, number).ended if number else ""
