@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
+from search import store_verbs
 from search.flags import Parser, count, count_or_none, names
 from search.report import command as report
 from trainables.errors import Mistake, nearest
@@ -119,11 +120,20 @@ def _ls(given: Namespace, console: Console) -> int:
 
 
 def _read_show(parser: Parser) -> None:
-    parser.add_argument("run", help=RUN)
+    parser.add_argument("run", nargs="?", help=RUN)
     parser.add_argument("--top", type=count, metavar="N", default=20, help="lines of the leaderboard (20)")
+    parser.add_argument("--store", metavar="URL", help="instead of a run: a store, what lies in it and who uses it")
+    parser.add_argument("--format", choices=store_verbs.FORMATS, help="of a store (table)")
 
 
 def _show(given: Namespace, console: Console) -> int:
+    if (given.run is None) == (given.store is None):
+        raise Mistake("one thing is shown: a run or a store", where="order-search show", right=f"{RUN}, or --store URL")
+    if given.store is not None:
+        return store_verbs.show_store(given.store, given.format or "table", console)
+    if given.format:
+        raise Mistake("a run is shown as a table", where=f"--format {given.format}",
+                      right=f"order-search leaderboard {given.run} --format {given.format}")  # fmt: skip
     from search.leaderboard.terminal import show
 
     show(given.run, console, given.top)
@@ -227,7 +237,8 @@ VERBS = {
                        _read_difficulty, _difficulty),
     "ls": Verb("list what there is: spaces, suites, tasks, perturbations, edits, languages, runs and more", _read_ls,
                _ls),
-    "show": Verb("show a finished run: its leaderboard, its findings, its files", _read_show, _show),
+    "show": Verb("show a finished run: its leaderboard, its findings, its files; or a store", _read_show, _show),
+    "gc": Verb(store_verbs.GC_DOES, store_verbs.read_gc, store_verbs.gc),
     "leaderboard": Verb("make the leaderboard of runs, or of a part of them, in any format", _read_leaderboard,
                         _leaderboard),
     "compare": Verb("compare two runs: the candidates that both have, and what else differs", _read_compare, _compare),

@@ -45,16 +45,27 @@ def is_gone(process: Process) -> bool:
 
     False for processes of other machines, and of this one where boots or namespaces cannot be told apart.
     """
-    if process.host != host() or not _boot() or not _namespace():
-        return False
+    return _is_here(process) and not _lives(process)
+
+
+def exists(process: Process) -> bool:
+    """Whether a process is surely there: it is of this machine, and has not ended."""
+    return _is_here(process) and _lives(process)
+
+
+def _is_here(process: Process) -> bool:
+    return process.host == host() and bool(_boot() and _namespace())
+
+
+def _lives(process: Process) -> bool:
     try:
         os.kill(process.pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:  # it exists and is another user's
         return False
+    except OSError:  # it exists and is another user's
+        return True
     state, since = _stat(process.pid)
-    return state in ("Z", "X") or bool(since and process.started and since != process.started)
+    return state not in ("Z", "X") and not (since and process.started and since != process.started)
 
 
 @lru_cache(maxsize=1)

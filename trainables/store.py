@@ -128,7 +128,7 @@ class Store:
         if record is None or record.get("collected"):
             return False
         try:
-            for name in _blobs(record):
+            for name in blobs_of(record):
                 self.blob(key, name)
         except Corrupt:
             return False
@@ -175,7 +175,7 @@ class Store:
         The stage is then no longer in the store (`has` is False, `blob` is Corrupt), until it is put again.
         """
         record = self.record(key)
-        if record is None or not _blobs(record):
+        if record is None or not blobs_of(record):
             return 0
         if not record.get("collected"):
             with suppress(FileNotFoundError):  # another collects it, too
@@ -184,7 +184,7 @@ class Store:
             if not moved.get("collected") or moved.get("writer") != record.get("writer"):
                 return 0  # it was taken out, or made again, meanwhile
         there = set(self.medium.names(self.path(key)))  # an object store does not say whether it deleted anything
-        blobs = {name: entry for name, entry in _blobs(record).items() if _file_of(entry) in there}
+        blobs = {name: entry for name, entry in blobs_of(record).items() if file_of(entry) in there}
         return self._remove(key, blobs)
 
     def discard(self, key: str) -> None:
@@ -192,7 +192,7 @@ class Store:
         record = self.record(key) or {}
         for name in (RECORD, COLLECTED):
             self.medium.delete(self.path(key, name))
-        self._remove(key, _blobs(record))
+        self._remove(key, blobs_of(record))
         self.medium.tidy(self.path(key))
 
     def document(self, name: str) -> Any:
@@ -232,10 +232,10 @@ class Store:
         record = self.record(key) or {}
         if record.get("collected"):
             raise Corrupt(f"{name} of stage {key} was collected to save room")
-        entry = _blobs(record).get(name)
+        entry = blobs_of(record).get(name)
         if entry is None:
             raise Corrupt(f"stage {key} has no {name}")
-        file = _file_of(entry)
+        file = file_of(entry)
         match entry:
             case {"sha256": str(sha256), "bytes": int(size)} if file:
                 return file, sha256, size
@@ -248,7 +248,7 @@ class Store:
         """Take blobs away; the bytes freed."""
         freed = 0
         for entry in entries.values():
-            if (file := _file_of(entry)) and self.medium.delete(self.path(key, file)):
+            if (file := file_of(entry)) and self.medium.delete(self.path(key, file)):
                 size = entry.get("bytes")
                 freed += size if isinstance(size, int) else 0
         return freed
@@ -267,12 +267,13 @@ def parsed(content: bytes) -> Any:
         return None
 
 
-def _blobs(record: Record) -> dict[str, Any]:
+def blobs_of(record: Record) -> dict[str, Any]:
+    """A record's blobs by their names, as it says."""
     blobs = record.get("blobs")
     return blobs if isinstance(blobs, dict) else {}
 
 
-def _file_of(entry: Any) -> str:
+def file_of(entry: Any) -> str:
     """The file that a record says a blob is in; empty where it says none, or one that would be elsewhere."""
     file = entry.get("file") if isinstance(entry, dict) else None
     return file if isinstance(file, str) and FILE.fullmatch(file) else ""

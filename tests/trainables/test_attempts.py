@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -373,7 +374,7 @@ def test_another_users_process_counts_as_alive(monkeypatch):
 
 
 def test_signs_of_life(store):
-    progress = iter(range(100))
+    progress = itertools.count()
     beat = Beat(store, "w:1", every=0.02, progress=lambda: next(progress))
     beat.start()
     first = json.loads(store.medium.read("alive/w:1.json"))
@@ -486,7 +487,7 @@ def test_an_attempt_of_no_process_is_over_only_when_it_has_stood_still(local, pr
 def test_names_that_lead_out_of_the_store_are_not_followed(local, tmp_path):
     (tmp_path / "secret.json").write_text('{"counter": 1}')
     foreign_attempt(local, worker="../../secret")
-    assert attempts._sign(local, "../../secret") is None
+    assert attempts.sign_of(local, attempts._alive("../../secret")) is None
     assert Watcher(local).look(KEY, "../../secret") == "held"
     with pytest.raises(Held):
         Attempts(local, "b:2").begin(KEY, ABOUT)
