@@ -73,6 +73,8 @@ def _run(study: Study, store: Store, tracker: Tracking | None, command: Sequence
     )
     with Stopping(planner.stop, study.settings.grace) as stopping, _closing(tracker, planner):
         with _cluster(study, planner, console) as joined:
+            if joined and joined.dashboard:
+                console.print(f"Ray's dashboard is at {joined.dashboard}")
             folder = RunFolder(study, command, started)
             stopping.leaving = lambda: _leave(planner, folder)
             recorder.open(folder.path / "study.journal")
