@@ -30,6 +30,8 @@ from trainables.store import Store
 OPEN_RUNS = 4000
 """How many runs may be planned at once: enough to find the longest waiting work, few enough to hold."""
 
+AT_HAND = 256
+"""Of so many stages the scores are kept after they were read."""
 
 TROUBLES = 5
 """How often in a row workers may fail to reach the store before the study is stopped."""
@@ -55,6 +57,7 @@ class Planner:
         self._worked: Counter[Candidate] = Counter()  # the search's runs not all of whose stages were there
         self._controlled = 0  # such runs of the seed control
         self._ranks: dict[Candidate, int] = {}  # in the order of proposal
+        self._at_hand: dict[str, list[Mapping[str, Any]]] = {}  # scores by stage
         self._alone = 0.0  # seconds that complete runs would have taken without sharing
         self.failed: dict[str, str] = {}
         self.stages: dict[str, tuple[Stage, str]] = {}
@@ -262,9 +265,16 @@ class Planner:
         self._stored.discard(key)
 
     def _read_scores(self, key: str) -> bool:
+        """Whether a stage has scores; they are at hand for a while, since its run is often complete with it."""
         scores = (self.store.record(key) or {}).get("scores")
         whole = isinstance(scores, list) and all(isinstance(row, dict) and row.keys() >= SCORE_KEYS for row in scores)
-        return bool(scores) and whole
+        if not scores or not whole:
+            return False
+        unused = UNUSED[self.study.settings.objective]
+        self._at_hand[key] = [score for score in scores if score["portion"] not in unused]
+        while len(self._at_hand) > AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        return True
 
     def _complete(self, name: str) -> None:
         run = self.runs[name]
@@ -287,8 +297,9 @@ class Planner:
 
     def _scores(self, key: str) -> list[Mapping[str, Any]]:
         """A stage's scores in the portions that something is made from."""
-        unused = UNUSED[self.study.settings.objective]
-        return [score for score in (self.store.record(key) or {}).get("scores", []) if score["portion"] not in unused]
+        if key not in self._at_hand:
+            self._read_scores(key)
+        return self._at_hand.get(key, [])
 
     def _fail_run(self, name: str, reason: str) -> None:
         self.failed[name] = reason
