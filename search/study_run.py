@@ -144,7 +144,7 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
     path = escape(str(folder.path))
     lines = [
         f"\n{cost['stages_executed']} stages run, {cost['stages_reused']} reused, {cost['stages_naive']} without "
-        f"sharing; {folder.seconds:.0f} s{_troubles(planner)}",
+        f"sharing; {folder.seconds:.0f} s{_parents(cost['parents_from'])}{_troubles(planner)}",
         f"\n[bold]{path}/[/] leaderboard.(html|md|csv|tex|…) scores.(parquet|csv) manifest.json config.yaml …",
         f"next:  order-search show {path}",
         f"       order-search run --space {path}/config.yaml   repeats this run",
@@ -158,6 +158,14 @@ def _finish(study: Study, planner: Planner, folder: RunFolder, facts: Mapping[st
     for line in lines:
         console.print(line, soft_wrap=True)
     return 0 if status == "done" and not planner.failed else 1
+
+
+def _parents(found: Mapping[str, int]) -> str:
+    """Where stages found the weights that they started from, in shares."""
+    names = {"memory": "in the process", "node": "on the node", "store": "in the store"}
+    total = sum(found.get(name, 0) for name in names)
+    told = (f"{100 * found.get(name, 0) / total:.0f} % {where}" for name, where in names.items())
+    return f"; parents' weights found {', '.join(told)}" if total else ""
 
 
 def _troubles(planner: Planner) -> str:
