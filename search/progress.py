@@ -32,6 +32,7 @@ class View:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rest]}")
         )
         self._stages = self._bar.add_task("stages", total=None, rest="")
+        self._since: dict[tuple[str, str], float] = {}  # when a stage was first seen to run on a worker
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def watch(self, planner: Planner, workers: int) -> None:
@@ -87,11 +88,7 @@ class View:
         tree = planner.tree
         left = f"{tree.reused} reused · {self._elapsed()} · {self._left(planner)}"
         self._bar.update(self._stages, total=tree.distinct, completed=tree.distinct - tree.remaining, rest=left)
-        running = Table.grid(padding=(0, 2))
-        for key, worker in list(planner.running.items())[: 2 * SHOWN]:
-            running.add_row(
-                Text("running", "cyan"), Text(planner.stages[key][1]), Text(f"on {worker}" if worker else "", "dim")
-            )
+        running = self._running(planner)
         title = Text("best orders so far (zero-shot, mean over targets and languages)", "bold")
         best = Table(box=None, pad_edge=False)
         for heading in ("", "order", "score", "roots"):
@@ -104,6 +101,22 @@ class View:
                 str(roots),
             )
         return Group(self._bar, running, title, best)
+
+    def _running(self, planner: Planner) -> Table:
+        """A line for each stage under way: how long already, on which worker, and which attempt it is."""
+        now, table = time.monotonic(), Table.grid(padding=(0, 2))
+        self._since = {one: self._since.get(one, now) for one in planner.running.items()}
+        for (key, worker), since in list(self._since.items())[: 2 * SHOWN]:
+            told = Text.assemble((f"on {worker} for {_clock(now - since)}" if worker else "waits for a worker", "dim"))
+            attempt = planner.attempt(key)
+            if attempt.number > 1:
+                told.append(f"  attempt {attempt.number}", "yellow")
+            if attempt.split > 1:
+                told.append(f"  batches in {attempt.split} parts", "yellow")
+            table.add_row(Text("running", "cyan"), Text(planner.stages[key][1]), told)
+        if planner.held:
+            table.add_row(Text("held", "yellow"), Text(f"stages that other studies are at: {len(planner.held)}"))
+        return table
 
     def _elapsed(self) -> str:
         return _clock(time.monotonic() - self._start)

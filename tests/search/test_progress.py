@@ -13,18 +13,19 @@ from search import progress
 from search.candidate import Candidate
 from search.order import Order
 from search.progress import View, _clock
+from trainables.attempt import Attempt
 
 NAME = "[red]mini-nli>x[/] full 0.001 #0"
 
 
-def planner_of(order="[red]>mini-nli", running=None, distinct=40, remaining=30):
+def planner_of(order="[red]>mini-nli", running=None, distinct=40, remaining=30, tries=None, held=None):
     """As much of a planner as a view reads."""
     tree = SimpleNamespace(distinct=distinct, remaining=remaining, reused=5, lower_bound=lambda workers: 60.0 / workers)
     stages = {key: (None, f"[bold]{key}[/] | train x #0") for key in running or {}}
     candidate = Candidate(Order((tuple(order.split(">")[:1]), tuple(order.split(">")[1:]))), "full", 1e-3)
     return SimpleNamespace(
         tree=tree, running=running or {}, stages=stages, varied=False, standings=lambda: [(candidate, 0.654, 2)],
-        to_come=lambda: 0.0,
+        to_come=lambda: 0.0, held=held or {}, attempt=lambda key: (tries or {}).get(key, Attempt()),
     )  # fmt: skip
 
 
@@ -80,6 +81,28 @@ def test_the_picture(monkeypatch):
                      "[red]>mini-nli", "65.4", f"again {NAME}", f"failed {NAME}", "tensor[3, 4]"):  # fmt: skip
         assert expected in shown
     assert "done " not in shown  # what went well is in the picture
+
+
+def test_running_stages_say_where_how_long_and_which_attempt(monkeypatch):
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    planner = planner_of(running={"a": "host:1", "b": ""}, tries={"a": Attempt(2, 4)}, held={"c": "other:7"})
+    console = live()
+    with View(console) as view:
+        view.watch(planner, 2)
+        view.tick()
+        now[0] += 75
+        view.tick()
+        first = console.export_text()
+        planner.running["a"] = "host:2"  # begun anew on another
+        now[0] += 1
+        view.tick()
+        second = console.export_text()
+    assert "on host:1 for 1:15  attempt 2  batches in 4 parts" in first
+    assert "waits for a worker" in first
+    assert "held     stages that other studies are at: 1" in first
+    assert "on host:2 for 0:00" in second
 
 
 def test_the_picture_names_all_that_varies(monkeypatch):
