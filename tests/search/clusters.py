@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ def _keep(about: Mapping[str, Any]) -> None:
     """Start a cluster and do what is asked, a line of JSON each, until the input ends."""
     from ray.cluster_utils import Cluster
 
-    head = {"include_dashboard": False, "dashboard_port": 0, **about["head"]}
+    head = {"include_dashboard": False, "dashboard_port": 0, "dashboard_agent_listen_port": _free(), **about["head"]}
     kept = Cluster(initialize_head=True, head_node_args=head)
     nodes = [kept.head_node]
     try:
@@ -152,6 +153,13 @@ def _keep(about: Mapping[str, Any]) -> None:
             _tell(number=len(nodes) - 1, pids=pids)
     finally:
         kept.shutdown()
+
+
+def _free() -> int:
+    """A port that nobody has: Ray's own choice is the same for every cluster of a machine."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def _workers(node: Any) -> list[int]:
