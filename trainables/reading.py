@@ -46,7 +46,7 @@ class Reader:
         """The examples of a split by language; nothing where the task has no such split."""
         source = task.source
         if source.ccgbank and self.folder:
-            return self._grouped(task, split, ccgbank_rows(self.folder / source.ccgbank, split))
+            return self._grouped(task, split, ccgbank_rows(self.folder / self._inside(source.ccgbank), split))
         files = self.files(task, split)
         if task.kind == "mining" and files:
             return self._read_mining(task, split, files)
@@ -81,7 +81,7 @@ class Reader:
         if self.folder is None:
             return {}
         if source.ccgbank:
-            return {file.name: file for file in ccgbank_files(self.folder / source.ccgbank, split)}
+            return {file.name: file for file in ccgbank_files(self.folder / self._inside(source.ccgbank), split)}
         stem = source.folder.get(split) or (
             source.folder.get("train") if split == "dev" and source.carved_dev else None
         )
@@ -119,9 +119,16 @@ class Reader:
         """A file of the data folder, None where it is not there."""
         folder = self.folder or Path()
         try:
-            return resolve_file(folder, stem)
+            return resolve_file(folder, self._inside(stem))
         except OSError as error:
             raise Mistake(f"the folder cannot be read: {error.strerror}", where=f"--data-dir {folder}") from error
+
+    def _inside(self, stem: str) -> str:
+        """A path of a task's file, if it stays below the data folder."""
+        if Path(stem).is_absolute() or ".." in Path(stem).parts:
+            right = "a path within the data folder, such as pairs/train"
+            raise Mistake(f"{shown(stem)} leads out of the data folder", where=f"--data-dir {self.folder}", right=right)
+        return stem
 
     @staticmethod
     def _rows(task: Task, split: Split, path: Path) -> Rows:

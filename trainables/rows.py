@@ -13,15 +13,22 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from trainables.errors import Mistake
 from trainables.examples import Split
 from trainables.tasks import HubSource
+from trainables.untrusted import regular
 
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, Row | Mistake]]
 """Where a row stands (for messages), and its fields, or what is wrong with it."""
+
+LONGEST_ROW = 32 * 2**20
+"""Bytes of a row at most; the longest contexts of published sets have some hundred thousand."""
+
+RATIO, LEAST_UNPACKED = 200, 2**30
+"""How many times its size a file may unpack to, beyond a first gigabyte."""
 
 CCGBANK_SECTIONS: dict[Split, range] = {"train": range(2, 22), "dev": range(0, 1), "test": range(23, 24)}
 """The sections of the Wall Street Journal that each split is made of (Hockenmaier and Steedman 2007)."""
@@ -35,8 +42,8 @@ def file_rows(path: Path) -> Rows:
 def _lines(path: Path) -> Rows:
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+        with _opened(path) as lines:
+            for number, line in enumerate(_cut(lines, path), 1):
                 where = f"{path}, row {number}"
                 yield where, _parsed(_without_mark(line, path) if number == 1 else line, where)
     except PermissionError as error:
@@ -44,6 +51,25 @@ def _lines(path: Path) -> Rows:
     except (EOFError, OSError, zlib.error) as error:
         right = "fetch the file again: it is truncated or no gzip file"
         raise Mistake(f"the file cannot be read: {error}", where=f"{path}, after row {number}", right=right) from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    regular(path)
+    return cast(BinaryIO, gzip.GzipFile(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _cut(lines: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The lines of a file. Mistake for one that is no row, whatever it holds, and for a file that unpacks to far more
+    than text does: neither is read to its end."""
+    read, most = 0, max(LEAST_UNPACKED, path.stat().st_size * RATIO)
+    while line := lines.readline(LONGEST_ROW + 1):
+        read += len(line)
+        if len(line) > LONGEST_ROW:
+            raise Mistake(f"a row has more than {LONGEST_ROW:,} bytes", where=str(path), right="one example a line")
+        if read > most:
+            what = f"the file has {path.stat().st_size:,} bytes and unpacks to more than {most:,}"
+            raise Mistake(what, where=str(path), right="text, which gzip makes some ten times smaller")
+        yield line
 
 
 OTHER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -78,7 +104,7 @@ def _parquet_rows(path: Path) -> Rows:
 
     number = 0
     try:
-        for batch in ParquetFile(path).iter_batches():
+        for batch in ParquetFile(regular(path)).iter_batches():
             for row in _rows_of(batch):
                 number += 1
                 where = f"{path}, row {number}"

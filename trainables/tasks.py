@@ -57,7 +57,7 @@ class HubSource(Config):
     as numbers are read by their names.
     """
 
-    path: str
+    path: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", description="owner/name, never a folder")
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     config: str | None = None
     configs: dict[str, str] = Field(default_factory=dict)
