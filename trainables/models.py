@@ -112,8 +112,8 @@ class Encoder(nn.Module):
     def reset(self, weights: Mapping[str, Tensor] | None = None) -> None:
         """The base model again, without heads and modules, then a stage's encoder weights laid over it."""
         self.heads = nn.ModuleDict()
-        for name in [*self.modules_on, *([LANGUAGE] if self.language else [])]:
-            self.encoder.delete_adapter(name)
+        for name in (*self.modules_on, LANGUAGE) if self._opened else ():  # also what was put on by half; others are
+            self.encoder.delete_adapter(name)  # passed over
         self.modules_on, self.language, self.prompt_rows, self._merged = [], None, 0, set()
         own = self.encoder.state_dict()
         for name, tensor in self._base.items():
@@ -132,9 +132,9 @@ class Encoder(nn.Module):
             with torch.random.fork_rng(devices=[]):  # it draws random numbers, and a stage's must not depend on that
                 adapters.init(self.encoder)
             self._opened = True
+        self.modules_on = list(modules)  # before they are, so that what fails half-way is taken off again
         for name, config in modules.items():
             self.encoder.add_adapter(name, config=config)
-        self.modules_on = list(modules)
         if language:
             self._languages.put_on(self.encoder)
         self.encoder.set_active_adapters(adapters.Stack(*([LANGUAGE] if language else []), *modules))
