@@ -129,7 +129,7 @@ def losses(trained):
     return [trained.figures["loss_first"], trained.figures["loss_last"]]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["full", "adapter"])
 @pytest.mark.parametrize("kind", TASKS)
 def test_in_double_precision_parts_are_the_whole(double, exact, both, kind, name):
     whole, split = both(exact, kind, name)
@@ -151,7 +151,7 @@ def test_in_single_precision_they_are_so_but_for_rounding(micro, both, kind, nam
 def test_robust_training_in_parts(double, exact, both, kind, robust):
     """What smoothing draws for a batch does not depend on its parts, nor do the numbers drawn for the next one."""
     settings = Robust(kind=robust, share=0.5, **({"steps": 2} if robust == "adversarial" else {})).scalars()
-    whole, split = both(exact, kind, resumable=True, **settings)
+    whole, split = both(exact, kind, steps=2, resumable=True, **settings)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-12)
     assert furthest(whole, split) < 1e-8
     for name in whole.state.keys() & {"robust_rng", "robust_radius", "rng"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +15,7 @@ from trainables.examples import Example
 from trainables.metrics import Measured
 from trainables.models import Encoder
 from trainables.tasks import Task
+from trainables.watch import beat
 
 IGNORED = -100
 """The label of positions that enter no loss."""
@@ -184,12 +185,38 @@ class TextFrame(NamedTuple):
         return len(self.start) + len(self.end)
 
 
+TOKENIZED = 1024
+"""Texts that the tokenizer is given at once."""
+
+
+def tokenized(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any
+) -> Iterator[dict[str, Any]]:
+    """What the tokenizer makes of each text, or pair of texts, field by field (`input_ids`, …), with a sign of life for
+    every few: the training set of a large task takes minutes."""
+    for start in range(0, len(texts), TOKENIZED):
+        beat()
+        rows = slice(start, start + TOKENIZED)
+        made = tokenizer(list(texts[rows]), None if pairs is None else list(pairs[rows]), **options)
+        fields = list(made.keys())
+        for values in zip(*(made[name] for name in fields), strict=True):
+            yield dict(zip(fields, values, strict=True))
+    beat()
+
+
+def token_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any
+) -> list[list[int]]:
+    """The token ids of each text or pair, as `tokenized` makes them."""
+    return [made["input_ids"] for made in tokenized(tokenizer, texts, pairs, **options)]
+
+
 def text_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
     """Token ids of single texts in their frame, at most `max_length` each; a text that is too long loses its end."""
     if not texts:
         return []
     frame = TextFrame.of(tokenizer)
-    rows = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    rows = token_ids(tokenizer, texts, add_special_tokens=False, verbose=False)
     return [[*frame.start, *row[: max_length - frame.size], *frame.end] for row in rows]
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, PairFrame, Result, labels_tensor
+from trainables.kinds.base import Feature, Kind, PairFrame, Result, labels_tensor, token_ids
 from trainables.kinds.classification import ClassificationHead
 from trainables.metrics import mean_of
 from trainables.models import Encoder
@@ -104,8 +104,8 @@ def _encode_pairs(
     """Token ids of the pairs; where one is too long the first loses its end, then the second its beginning."""
     if not firsts:
         return []
-    ones = tokenizer(firsts, add_special_tokens=False)["input_ids"]
-    twos = tokenizer(seconds, add_special_tokens=False)["input_ids"]
+    ones = token_ids(tokenizer, firsts, add_special_tokens=False)
+    twos = token_ids(tokenizer, seconds, add_special_tokens=False)
     frame = PairFrame.of(tokenizer)
     room = max_length - frame.size
     # What tells choices apart may stand at their end: the context loses tokens first.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import Feature, Kind, Result, labels_tensor
+from trainables.kinds.base import Feature, Kind, Result, labels_tensor, token_ids
 from trainables.metrics import mean_of
 from trainables.models import Encoder
 from trainables.tasks import Task
@@ -40,9 +40,9 @@ class Classification(Kind):
         """One feature an example, the longer sentence cut first."""
         if not examples:
             return []
-        pairs = [example.pair for example in examples] if examples[0].pair is not None else None
+        pairs = [example.pair or "" for example in examples] if examples[0].pair is not None else None
         texts = [example.text for example in examples]
-        ids = tokenizer(texts, pairs, truncation="longest_first", max_length=max_length)["input_ids"]
+        ids = token_ids(tokenizer, texts, pairs, truncation="longest_first", max_length=max_length)
         number = {label: place for place, label in enumerate(task.labels)}
         return [Feature(i, row, number[str(examples[i].label)]) for i, row in enumerate(ids)]
 

@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import IGNORED, Feature, Kind, Result
+from trainables.kinds.base import IGNORED, Feature, Kind, Result, token_ids
 from trainables.metrics import mean_of
 from trainables.models import Encoder
 from trainables.tasks import Task
+from trainables.watch import beating
 
 
 class MaskedLM(Kind):
@@ -32,11 +33,11 @@ class MaskedLM(Kind):
     ) -> list[Feature]:
         """`copies` features an example, each with other words masked; which ones is drawn from the example's id."""
         texts = [example.text for example in examples]
-        rows = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+        rows = token_ids(tokenizer, texts, truncation=True, max_length=max_length)
         special, mask = set(tokenizer.all_special_ids), int(tokenizer.mask_token_id)
         words = [number for number in range(len(tokenizer)) if number not in special]
         features = []
-        for item, (example, row) in enumerate(zip(examples, rows, strict=True)):
+        for item, (example, row) in beating(enumerate(zip(examples, rows, strict=True))):
             seed = hashlib.sha256(f"mask {example.lang} {example.id}".encode()).digest()
             rng = random.Random(seed)
             for _ in range(task.masked_lm.copies):

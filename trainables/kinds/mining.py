@@ -19,6 +19,7 @@ from trainables.kinds.base import Feature, Result, text_rows
 from trainables.kinds.retrieval import SentenceVectors
 from trainables.metrics import Measured, ratio_f1
 from trainables.tasks import Task
+from trainables.watch import beating
 
 CHUNK = 1024
 """Sentences compared with all of the other side at once: bounds memory, not the result."""
@@ -137,7 +138,7 @@ def find_pairs(task: Task, examples: Sequence[Example], vectors: Sequence[Tensor
     mean_x, mean_y = forward[0].mean(1), backward[0].mean(1)
     pairs: dict[tuple[int, int], float] = {}
     for turned, (cosines, places) in ((False, forward), (True, backward)):
-        for row in range(len(places)):
+        for row in beating(range(len(places))):
             at = places[row]
             if task.mining.score == "margin":
                 values = cosines[row] / ((mean_y if turned else mean_x)[row] + (mean_x if turned else mean_y)[at]) * 2
@@ -173,7 +174,7 @@ def fit_threshold(candidates: Sequence[Found], hits: Sequence[bool], gold: int) 
 
 def _neighbours(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Cosines and indices of the k nearest rows of y for each row of x."""
-    parts = [(chunk @ y.T).topk(k) for chunk in torch.split(x, CHUNK)]
+    parts = [(chunk @ y.T).topk(k) for chunk in beating(torch.split(x, CHUNK))]
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 

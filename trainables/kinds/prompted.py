@@ -19,6 +19,7 @@ from trainables.metrics import mean_of
 from trainables.models import Encoder
 from trainables.tasks import Task
 from trainables.templates import Template
+from trainables.watch import beating
 
 
 class Prompter:
@@ -129,7 +130,7 @@ class Prompted(Kind):
         """One feature an example; demonstrations there are none."""
         prompter = Prompter(task, Texts(tokenizer), max_length)
         features = []
-        for item, example in enumerate(examples):
+        for item, example in beating(enumerate(examples)):
             prompt = prompter.prompt(example)
             answers = prompt.answers[:1] if task.kind == "span" else prompt.answers
             first, *others = [prompt.ids + answer for answer in answers]

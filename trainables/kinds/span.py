@@ -18,10 +18,11 @@ from transformers import PreTrainedTokenizerBase
 
 from trainables.answers import answer_scores
 from trainables.examples import Answer, Example
-from trainables.kinds.base import Feature, Kind, PairFrame, Result
+from trainables.kinds.base import Feature, Kind, PairFrame, Result, token_ids, tokenized
 from trainables.metrics import mean_of
 from trainables.models import Encoder
 from trainables.tasks import Task
+from trainables.watch import beat
 
 FIRST = 0
 """The position of `<s>`: where a feature without an answer points."""
@@ -46,16 +47,17 @@ class Span(Kind):
         if not examples:
             return []
         frame = PairFrame.of(tokenizer)
-        questions = tokenizer([example.text for example in examples], add_special_tokens=False)["input_ids"]
+        questions = token_ids(tokenizer, [example.text for example in examples], add_special_tokens=False)
         texts = [example.pair or "" for example in examples]
         # Not verbose: a context longer than the model reads is no cause for a warning here, it is read in windows.
-        contexts = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        contexts = tokenized(tokenizer, texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         features = []
-        for item, example in enumerate(examples):
+        for item, (example, context) in enumerate(zip(examples, contexts, strict=True)):
+            beat()
             question = questions[item][: min(task.span.question_length, (max_length - frame.size) // 2)]
             before = len(frame.start) + len(question) + len(frame.between)
             room = max_length - frame.size - len(question)
-            ids, pieces = contexts["input_ids"][item], _spelled(texts[item], contexts["offset_mapping"][item])
+            ids, pieces = context["input_ids"], _spelled(texts[item], context["offset_mapping"])
             for first in _windows(len(ids), room, task.span.stride):
                 shown = [(before + place, piece) for place, piece in enumerate(pieces[first : first + room])]
                 positions = [place for place, (start, end) in shown if start < end]

@@ -9,10 +9,11 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from trainables.examples import Example
-from trainables.kinds.base import IGNORED, Feature, Kind, Result, TextFrame, labels_tensor
+from trainables.kinds.base import IGNORED, Feature, Kind, Result, TextFrame, labels_tensor, token_ids
 from trainables.metrics import mean_of, span_f1
 from trainables.models import Encoder
 from trainables.tasks import Task
+from trainables.watch import beating
 
 
 class Tagging(Kind):
@@ -29,9 +30,9 @@ class Tagging(Kind):
         blank = tokenizer.convert_tokens_to_ids("▁")  # where there is no such piece, the unknown token or None
         start, end = len(frame.start), len(frame.end)
         words = [word for example in examples for word in example.words]
-        pieces = iter(tokenizer(words, add_special_tokens=False)["input_ids"] if words else [])
+        pieces = iter(token_ids(tokenizer, words, add_special_tokens=False))
         features: list[Feature] = []
-        for item, example in enumerate(examples):
+        for item, example in beating(enumerate(examples)):
             ids, labels = [*frame.start], [IGNORED] * start
             positions: list[int] = []
             for tag in example.tags:
