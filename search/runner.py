@@ -239,8 +239,10 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
         runner = Runner(planner, joined.place, tick, pulse)
+        trainable = tune.with_resources(StagePath, resources(settings))
+        trainable.__name__ = trainable.__qualname__ = StagePath.__name__  # as Ray's dashboard shows it
         tune.Tuner(
-            tune.with_resources(StagePath, resources(settings)),
+            trainable,
             tune_config=tune.TuneConfig(
                 search_alg=runner, scheduler=Causes(runner), num_samples=-1, max_concurrent_trials=joined.slots,
                 reuse_actors=True, trial_name_creator=lambda trial: str(trial.config["label"]),
