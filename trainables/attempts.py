@@ -147,8 +147,8 @@ class Attempts:
         content = json.dumps(own).encode()
         if len(content) > SMALL:
             raise ValueError(f"{len(content)} bytes are too much to say of an attempt")
+        number = newest(self._store, key)
         while True:
-            number = newest(self._store, key)
             if number:
                 last = self._read(key, number)
                 if not (last.ended or last.worker == over or self._is_mine(last) or last.is_gone):

@@ -18,7 +18,7 @@ from trainables.store_files import File
 from trainables.store_inventory import Inventory, Kept, State
 
 BLOB = re.compile(r".+-\d+-[0-9a-f]{8}")
-TEMPORARY = re.compile(r".+\.\d+-[0-9a-f]{12}\.tmp")
+TEMPORARY = re.compile(r".+\.(\d+-)?[0-9a-f]{12}\.tmp")
 """What files are called that only this program writes: no others are taken away, wherever it is pointed at."""
 
 GRACE = 3600.0

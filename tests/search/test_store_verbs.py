@@ -125,6 +125,8 @@ def clutter(store):
     write(store, f"alive/here:{dead.pid}.json", json.dumps(about).encode())
     write(store, f"02/{key(2)}/record.json.123-0123456789ab.tmp")
     write(store, "alive/.probe-12345678")
+    write(store, "shipped/abc.tar.0123456789ab.tmp")
+    write(store, "shipped/abc.tar")
     aged(store)
 
 
@@ -134,14 +136,14 @@ def test_what_nothing_needs_is_taken_away(store, said):
     out = said("gc", "--store", store.url, "--force", "--format", "json")
     found = rows(out)
     assert {what: row["files"] for what, row in found.items()} == {
-        "blobs": 2, "attempts": 3, "signs of life": 2, "temporary files": 2, "weights": 0,
+        "blobs": 2, "attempts": 3, "signs of life": 2, "temporary files": 3, "weights": 0,
     }  # fmt: skip
     assert found["blobs"]["bytes"] == 20
     left = store.medium.files()
     assert kept <= set(left)
     assert {path for path in left if path.startswith("attempts")} == {f"attempts/{key(50)}/1.json"}
     assert all(store.verify(key(number)) for number in (1, 2, 3))
-    assert len(left) == 3 + 3 + 1
+    assert len(left) == 3 + 3 + 1 + 1
     assert json.loads(out)["kept"] == sum(left.values())
     assert not Path(store.medium.at(f"77/{key(77)}")).exists()
     again = rows(said("gc", "--store", store.url, "--force", "--format", "json"))
@@ -168,7 +170,7 @@ def test_what_is_young_is_left_alone(store, said):
         aged(store, path, by=60)
     found = rows(said("gc", "--store", store.url, "--force", "--format", "json"))
     assert {what: row["files"] for what, row in found.items()} == {
-        "blobs": 0, "attempts": 2, "signs of life": 1, "temporary files": 1, "weights": 0,
+        "blobs": 0, "attempts": 2, "signs of life": 1, "temporary files": 2, "weights": 0,
     }  # fmt: skip
     found = rows(said("gc", "--store", store.url, "--force", "--older-than", 30, "--format", "json"))
     assert (found["blobs"]["files"], found["attempts"]["files"], found["signs of life"]["files"]) == (2, 1, 1)
