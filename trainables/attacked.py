@@ -21,6 +21,7 @@ from trainables.perturbations import ATTACK, Lookup, attacks
 from trainables.perturbed import Row, choose
 from trainables.tasks import Task
 from trainables.victim import Victim
+from trainables.watch import beating
 
 if TYPE_CHECKING:
     from perturb.candidates import CandidateStore
@@ -90,7 +91,7 @@ class Attacks:
         place = task.name, part.portion, part.language, attack.recipe
         if place not in self._grounds:
             chosen = choose(task, part.examples, attack.examples or self.settings.examples, self.settings.seed)
-            items = [item_of(task, part.examples[item], "all", {}) for item in chosen]
+            items = [item_of(task, part.examples[item], "all", {}) for item in beating(chosen)]
             attested = vocabulary(task, part.examples).get(part.language, frozenset())
             self._grounds[place] = Ground(chosen, items, attested, resources, CandidateStore())
         return self._grounds[place]
@@ -114,7 +115,7 @@ def attacked(victim: Victim, language: str, ground: Ground, attack: AttackSettin
     texts = [_text(ScriptText, item, cut) for item in ground.items]
     if not ground.candidates:
         tried = make()
-        ground.candidates = [candidates(tried, text) for text in texts]
+        ground.candidates = [candidates(tried, text) for text in beating(texts)]
     examples = [(item.id, text, place) for item, text, place in zip(ground.items, texts, ground.chosen, strict=True)]
     results = run(make, examples, seed=attack.seed, store=ground.store, recipe=attack.recipe)
     rows = []

@@ -19,6 +19,7 @@ from trainables.examples import Answer, Example
 from trainables.languages import sides
 from trainables.mini.lexicon import known_forms
 from trainables.tasks import Task
+from trainables.watch import beating
 
 FIXED_TAGS = ("PROPN", "NUM", "PER", "ORG", "LOC", "MISC")
 """Tags, without B- and I-, whose words no edit touches: names and numerals."""
@@ -56,7 +57,7 @@ def vocabulary(task: Task, examples: Sequence[Example]) -> dict[str, frozenset[s
     """The words, folded, that the examples of a set use, by language; of the mini suite all that its languages have. No
     misspelling may be one of them: another word may have another meaning."""
     found: dict[str, set[str]] = {}
-    for example in examples:
+    for example in beating(examples):
         first, second = sides(example.lang) or (example.lang, example.lang)
         for text, language in ((example.text, first), (example.pair or "", second)):
             own = found.setdefault(language, set())

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 from trainables.families import longest_text, model_config
 from trainables.language_folder import ENGLISH, LANGUAGE, LanguageFolder
 from trainables.model_files import safely
+from trainables.watch import beat
 
 Weights = dict[str, Tensor]
 
@@ -220,6 +221,7 @@ class Encoder(nn.Module):
         model, about = AutoModelForMaskedLM.from_pretrained(**self._source, output_loading_info=True)
         if about["missing_keys"] or self.tokenizer.mask_token is None:
             raise ValueError("the model has no head of a masked language model, which the edit masked-lm asks")
+        model.register_forward_hook(lambda *_: beat())  # edits ask it, hundreds of times a text
         return model.eval().to(self.device), str(self.tokenizer.mask_token)
 
     def tuned(self) -> Weights:

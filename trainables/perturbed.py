@@ -23,6 +23,7 @@ from trainables.models import Encoder
 from trainables.perturbations import Lookup
 from trainables.store import Corrupt, Store
 from trainables.tasks import UNTRAINED, Task
+from trainables.watch import Beating, beating
 
 SUITE = "suite.json.gz"
 """The blob of a stored suite."""
@@ -67,7 +68,7 @@ class Suites:
         key = self._key(task, items, mine, beside)
         stored = self._stored(key)
         if stored is None:
-            stored = prepare(mine, items, self.settings.severities, self.settings.seed)
+            stored = prepare(mine, Beating(items), self.settings.severities, self.settings.seed)
             about = {"suite": self.settings.name, "task": task.name, "language": part.language}
             self._store.put(key, about, {SUITE: stored.to_bytes()})
         return EditedSet(part, chosen, stored)
@@ -192,7 +193,8 @@ def evaluate_edited(
         for part in stream.thresholds
     }
     compared = [Compared(kind, task, one, next(told), thresholds.get(one.part.language)) for one in stream.sets]
-    rows = [one.rows(cell, next(told)) for one, own in zip(compared, stream.cells, strict=True) for cell in own]
+    cells = ((one, cell) for one, own in zip(compared, stream.cells, strict=True) for cell in own)
+    rows = [one.rows(cell, next(told)) for one, cell in beating(cells)]
     return [score for scores, _ in rows for score in scores], [item for _, items in rows for item in items]
 
 

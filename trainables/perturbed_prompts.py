@@ -12,6 +12,7 @@ from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
 from trainables.perturbed import Cell, EditedSet, Row, Suites, cells_of, coverage_figures
 from trainables.tasks import Task
+from trainables.watch import beating
 
 Ask = Callable[[Sequence[EvaluationSet]], tuple[list[Row], list[Row]]]
 """Scores sets as `icl.evaluate_icl` does; of a span an item's figure is its F1."""
@@ -32,7 +33,7 @@ def evaluate_edited_prompts(
         features = kind.encode(task, one.part.examples, model.tokenizer, longest)
         encoded = replace(one, part=replace(one.part, features=features))
         clean = _asked(ask, one, one.part.examples)[1]
-        for cell in cells_of(task, kind, encoded, model, longest):
+        for cell in beating(cells_of(task, kind, encoded, model, longest)):
             told, changed = _asked(ask, one, cell.examples)
             about = {"language": one.part.language, "perturbation": cell.perturbation, "severity": cell.severity}
             for portion, members in portions_of(kind, one.part):

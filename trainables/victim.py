@@ -18,7 +18,7 @@ from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
 from trainables.tasks import UNTRAINED, Task
-from trainables.watch import beat
+from trainables.watch import beat, beating
 
 CACHED = 1 << 16
 """Texts whose figures are remembered."""
@@ -121,7 +121,7 @@ class Victim:
         cosines = self._vectors(features)[0::2] @ pool.T
         said = [example.pair for example in self._part.examples]
         found = []
-        for row, place in zip(cosines, places, strict=True):
+        for row, place in beating(zip(cosines, places, strict=True)):
             other = torch.tensor([text != said[place] for text in said])
             own, rival = float(row[~other].max()), float(row[other].max()) if bool(other.any()) else -1.0
             found.append((float(own >= rival), (own - rival + 2) / 4))

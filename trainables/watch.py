@@ -10,9 +10,9 @@ import faulthandler
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, overload
 
 STALLED = 70
 """The exit code of a process that was ended because it stood still."""
@@ -67,6 +67,24 @@ def beating(things: Iterable[T]) -> Iterator[T]:
         beat()
         yield thing
     beat()
+
+
+class Beating(Sequence[T]):
+    """A sequence with a beat for each of its things that is looked at: what loops over it need not know."""
+
+    def __init__(self, things: Sequence[T]) -> None:
+        self._things = things
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[T]: ...
+    def __getitem__(self, place: int | slice) -> T | Sequence[T]:
+        beat()
+        return self._things[place]
 
 
 @contextmanager

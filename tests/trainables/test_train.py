@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from trainables import train as train_module
 from trainables.batches import collate, scoring_batches, training_batches
 from trainables.data import DataSource
 from trainables.kinds import KINDS
@@ -17,7 +18,8 @@ from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
 from trainables.stage import Stage
 from trainables.tasks import load_task
-from trainables.train import Diverged, train
+from trainables.train import CHECKED_EVERY, Diverged, train
+from trainables.watch import counts, work
 
 SETTINGS = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01}
 TASKS = {name: load_task(name, "--tasks") for name in ("mini-nli", "mini-pos", "mini-topic")}
@@ -164,6 +166,40 @@ def test_after_divergence_the_model_is_as_before(run):
     with pytest.raises(Diverged):
         run(stage(learning_rate=1e38))
     assert same(run(stage())[0], first)
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+def test_a_long_stage_that_diverges_does_not_go_on_to_its_end(run, rate):
+    with work(), pytest.raises(Diverged, match=r"loss is nan at step [2-9] of 10000 at learning rate 1e\+3.; it was "):
+        run(stage(steps=10_000, learning_rate=rate))
+    assert counts().examples <= CHECKED_EVERY * SETTINGS["batch_size"]
+
+
+def test_weights_that_are_no_numbers_at_the_last_step_are_told(run):
+    """The loss is one yet: it was computed before the last update."""
+    with pytest.raises(
+        Diverged, match=r"weights are no numbers after step 1 of 1 at learning rate 1e\+39; its loss was \d"
+    ):
+        run(stage(steps=1, learning_rate=1e39))
+
+
+def test_a_batch_without_labels_is_no_divergence(model, features, monkeypatch):
+    """Its loss is the mean of nothing, but it moves no weight; and looking at the losses changes nothing."""
+    blank = [replace(f, label=[-100] * len(f.ids)) for f in features["mini-pos"][:4]]
+    group = {"mini-pos": [*blank, *features["mini-pos"][4:40]]}
+    one = stage("mini-pos", batch_size=1, steps=70)
+    batches = [chosen[0].item for _, chosen in training_batches(group, 1, 70, one.random_seed)]
+    assert {0, 1, 2, 3} & set(batches[:32])  # before the first look
+    one = replace(one, steps=max(step for step, item in enumerate(batches, 1) if item > 3))  # the last one has labels
+
+    def weights(every):
+        monkeypatch.setattr(train_module, "CHECKED_EVERY", every)
+        return train(model, one, [TASKS["mini-pos"]], group).weights
+
+    found = weights(CHECKED_EVERY)
+    assert all(torch.isfinite(tensor).all() for tensor in found.values())
+    assert same(weights(10**9), found)
+    assert same(weights(1), found)
 
 
 def test_a_retrieval_task_cannot_be_trained_on(model):
