@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from trainables.console import say
+from trainables.redaction import redacted
 
 if TYPE_CHECKING:
     from search.planner import Planner
@@ -211,7 +212,7 @@ class Metrics:
 
     def _without(self, error: Exception) -> None:
         self._ray, self._planner = {}, None
-        say(f"no metrics are exported from here on: {error}")
+        say(f"no metrics are exported from here on: {redacted(str(error))}")
 
 
 _COUNTED = {
