@@ -16,9 +16,16 @@ class Mistake(Exception):
     are left out of them, and control characters written out: they repeat what files of others say.
     """
 
+    LONGEST = 1000
+    """Characters of each that are shown: a name of thousands fills more than a screen."""
+
     def __init__(self, what: str, *, where: str = "", right: str = "") -> None:
-        self.what, self.where, self.right = (printable(redacted(text)) for text in (what, where, right))
+        self.what, self.where, self.right = (self._shown(text) for text in (what, where, right))
         super().__init__(self.what)
+
+    def _shown(self, text: str) -> str:
+        cut = text if len(text) <= self.LONGEST else f"{text[: self.LONGEST]}…"
+        return printable(redacted(cut))
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -35,6 +42,8 @@ SHOWN = 7
 
 class Mistakes(Mistake):
     """Several mistakes found at once (all errors of a file are shown together)."""
+
+    LONGEST = 30_000
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = list(mistakes)

@@ -26,7 +26,7 @@ LARGEST_JSON = 256 * 2**20
 DEEPEST = 40
 """Levels of nesting at most."""
 
-MOST_NODES = 200_000
+MOST_NODES = 100_000
 """Values that a YAML file has at most, each alias counted as all that it stands for."""
 
 LONGEST_NUMBER = 100
