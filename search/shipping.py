@@ -8,20 +8,18 @@ is packed into the store once, and `trainables/shipped.py` unpacks it once on ev
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.nodes import Fits, check_code, check_store, look_everywhere
 from trainables.errors import Mistake
 from trainables.hub_models import hub_snapshot
 from trainables.shipped import FOLDER_KEYS, ROOT, SUITE_KEYS, Parcel, blob, listing, pack
@@ -31,24 +29,13 @@ from trainables.store_trouble import PATIENCE, StoreTrouble
 if TYPE_CHECKING:
     from search.settings import Settings
 
-SEEN_SECONDS = 180.0
-"""So long a node may take to answer: it may have to start a process from a slow disk, and to fetch the code."""
-
-LOOK_SECONDS = 20.0
-"""So long a node looks for the driver's mark: network file systems show new files after some seconds."""
-
-PACKAGES = ("torch", "transformers", "tokenizers", "adapters", "safetensors", "numpy")
-"""What results depend on: of another version they could be others."""
+RENEW_SECONDS = 600.0
+"""The driver's mark is written anew so often."""
 
 CODE = ("search", "trainables", "perturb", "configs")
 """The folders of this program."""
 
-TRAINING = ("trainables", "perturb")
-"""Those that results depend on."""
-
 Place = dict[str, Any]
-
-Fits = Callable[[Mapping[str, float]], bool]
 
 
 def prepared(workplace: str) -> str:
@@ -67,24 +54,42 @@ def shipped(workplace: str, settings: Settings, fits: Fits) -> Iterator[str]:
     store until the study ends. Mistakes name nodes by their address.
     """
     place: Place = json.loads(prepared(workplace))
-    medium, mark = Medium(place["store"], PATIENCE), secrets.token_hex(16)
-    marks = [f"nodes/{mark}"]
-    try:
-        medium.write(marks[0], b"driver")
+    medium = Medium(place["store"], PATIENCE)
+    with marked(medium) as mark:
         folders = {path: _parcel(path, entries) for path, entries in folders_of(place).items()}
-        seen = _look(place["store"], mark, folders, fits)
-        marks += [f"nodes/{one['wrote']}" for one in seen if one["wrote"]]
+        seen = look_everywhere(place["store"], mark, folders, fits)
         check_store(settings.store_url, seen, medium)
         check_code(seen)
         for path, parcel in folders.items():
-            if any(path not in one["sees"] for one in seen):
+            if not seen or any(path not in one["sees"] for one in seen):  # none: an autoscaler is to start them
                 folders[path] = ship(medium, path, parcel)
         about = {"mark": mark, "root": str(ROOT), "folders": {path: asdict(own) for path, own in folders.items()}}
         yield json.dumps({**place, "shipped": about}, sort_keys=True)
+
+
+@contextmanager
+def marked(medium: Medium) -> Iterator[str]:
+    """The driver's mark in the store, by its name, until the study ends.
+
+    It is written again now and then: what is old there is taken for what a killed driver left (`order-search gc`).
+    """
+    mark, over = secrets.token_hex(16), threading.Event()
+
+    def renew() -> None:
+        while not over.wait(RENEW_SECONDS):
+            with suppress(StoreTrouble):
+                medium.hasty().replace(f"nodes/{mark}", b"driver")
+
+    medium.write(f"nodes/{mark}", b"driver")
+    thread = threading.Thread(target=renew, daemon=True, name="mark")
+    thread.start()
+    try:
+        yield mark
     finally:
+        over.set()
+        thread.join()
         with suppress(StoreTrouble):
-            for name in marks:
-                medium.hasty().delete(name)
+            medium.hasty().delete(f"nodes/{mark}")
             medium.tidy("nodes")
 
 
@@ -150,118 +155,6 @@ def _write(medium: Medium, name: str, archive: Any) -> None:
         medium.hasty().delete(name)
         what = f"folders that nodes lack cannot be put into the store: {error}"
         raise Mistake(what, where="--store", right="room in the store, or folders that every node sees") from error
-
-
-# --- nodes ------------------------------------------------------------------------------------------------------------
-
-
-def _look(store: str, mark: str, folders: Mapping[str, Parcel], fits: Fits) -> list[Place]:
-    """What every node that a trial fits on has seen."""
-    import ray
-    from ray.exceptions import RayError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    asked: dict[Any, str] = {}
-    task = ray.remote(num_cpus=0, max_retries=0)(look)
-    wanted = {path: (parcel.entries, parcel.listing) for path, parcel in folders.items()}
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        if node["Alive"] and fits(node["Resources"]):
-            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            one = task.options(scheduling_strategy=pinned, name=f"look at {node['NodeManagerAddress']}")
-            asked[one.remote(store, mark, node["NodeID"], wanted)] = str(node["NodeManagerAddress"])
-    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=SEEN_SECONDS)
-    if late:
-        what = f"node {asked[late[0]]} does not answer within {SEEN_SECONDS:.0f} s"
-        raise Mistake(what, where="--address", right="a cluster whose nodes can start a worker (see its logs)")
-    seen = []
-    for one in done:
-        try:
-            seen.append({**ray.get(one), "ip": asked[one]})
-        except RayError as error:
-            raise _unable(asked[one], error) from error
-    return seen
-
-
-def _unable(ip: str, error: Exception) -> Mistake:
-    """Why a node could not even look."""
-    told = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    missing = next((line for line in reversed(told) if "ModuleNotFoundError" in line), None)
-    right = "the same environment on every node: pip install -c constraints.txt . (docs/cluster.md)"
-    what = (
-        missing.split("ModuleNotFoundError:")[-1].strip() if missing else (told[-1] if told else type(error).__name__)
-    )
-    return Mistake(f"node {ip} cannot run this program: {what[:300]}", where="--address", right=right)
-
-
-def look(store: str, mark: str, node: str, folders: Mapping[str, tuple[Sequence[str], str]]) -> Place:
-    """What one node sees; runs there. A second mark, of its own, is written beside the driver's."""
-    found: Place = {
-        "host": os.uname().nodename,
-        "wrote": "",
-        "trouble": "",
-        "code": code_digest(),
-        "versions": versions(),
-    }
-    found["sees"] = [path for path, (entries, marked) in folders.items() if listing(Path(path), entries) == marked]
-    end = time.monotonic() + LOOK_SECONDS
-    try:
-        medium = Medium(store, 0)
-        while not medium.exists(f"nodes/{mark}"):
-            if time.monotonic() > end:
-                found["trouble"] = "has another folder there" if Path(store).is_dir() else "has no such folder"
-                return found
-            time.sleep(0.5)
-        medium.write(f"nodes/{mark}-{node}", b"node")
-        found["wrote"] = f"{mark}-{node}"
-    except (StoreTrouble, Mistake, OSError) as error:
-        cause = error.__cause__ or error
-        found["trouble"] = f"cannot use it: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that results depend on, without what says for which device they were built."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
-
-
-def code_digest() -> str:
-    """A hash over the program's own files, as they are imported here."""
-    digest = hashlib.sha256()
-    for path in sorted(path for name in TRAINING for path in (ROOT / name).rglob("*.py")):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def check_store(url: str, seen: Sequence[Place], medium: Medium) -> None:
-    """A Mistake where a node does not see the store, or the driver does not see what a node wrote there."""
-    apart = [(one, one["trouble"]) for one in seen if not one["wrote"]]
-    apart += [(one, "sees it, but what it writes does not arrive here") for one in seen
-              if one["wrote"] and not medium.exists(f"nodes/{one['wrote']}")]  # fmt: skip
-    if apart:
-        told = "; ".join(f"node {one['ip']} ({one['host']}) {trouble}" for one, trouble in apart[:4])
-        more = f"; and {len(apart) - 4} more" if len(apart) > 4 else ""
-        right = "a folder that every node mounts at this path (NFS or the like), or a URL such as s3://bucket/prefix"
-        raise Mistake(f"the store is not the same on every node: {told}{more}", where=f"--store {url}", right=right)
-
-
-def check_code(seen: Sequence[Place]) -> None:
-    """A Mistake where a node has other versions, or other code, than the driver."""
-    own, mine = versions(), code_digest()
-    for one in seen:
-        other = [f"{name} {have} (here {own[name]})" for name, have in one["versions"].items() if have != own[name]]
-        if other:
-            right = "the same environment on every node: pip install -c constraints.txt . (docs/cluster.md)"
-            raise Mistake(f"node {one['ip']} ({one['host']}) has {', '.join(other)}", where="--address", right=right)
-        if one["code"] != mine:
-            what = f"node {one['ip']} ({one['host']}) has another version of this program"
-            right = "the same version on every node, or a job with the checkout as its --working-dir"
-            raise Mistake(what, where="--address", right=right)
 
 
 @contextmanager

@@ -9,13 +9,15 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from clusters import ROOT
 
-from search.shipping import check_code, check_store, code, data_entries, folders_of, look, prepared, ship, versions
+from search.nodes import check_code, check_store, look, versions
+from search.shipping import code, data_entries, folders_of, marked, prepared, ship
 from trainables import shipped
 from trainables.errors import Mistake
 from trainables.shipped import Apart, Parcel, here, listing, own_folder
@@ -223,7 +225,7 @@ def test_a_hub_model_is_fetched_by_the_driver_alone(monkeypatch, tmp_path):
 
 
 def test_a_node_says_what_it_sees(data, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("search.shipping.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("search.nodes.LOOK_SECONDS", 0.0)
     wanted = {str(data): (["pairs"], listing(data, ["pairs"])), str(tmp_path / "no"): (["a"], "0")}
     seen = {**look(store.root, "mark", "n1", wanted), "ip": "10.0.0.1"}
     assert (seen["wrote"], seen["sees"]) == ("mark-n1", [str(data)])
@@ -234,9 +236,22 @@ def test_a_node_says_what_it_sees(data, store, tmp_path, monkeypatch):
             check_store(str(url), [seen, other], store)
         assert f"node 10.0.0.2 ({os.uname().nodename}) {words}" in str(told.value)
         assert f"where: --store {url}" in str(told.value)
-    store.delete("nodes/mark-n1")
+    assert store.names("nodes") == ["mark"], "a node's mark was left"
     with pytest.raises(Mistake, match="what it writes does not arrive here"):
         check_store(store.root, [seen], store)
+
+
+def test_the_mark_of_a_running_study_stays_young_and_goes_with_it(store, monkeypatch):
+    monkeypatch.setattr("search.shipping.RENEW_SECONDS", 0.02)
+    with marked(store) as mark:
+        path = Path(store.at(f"nodes/{mark}"))
+        os.utime(path, (1e9, 1e9))
+        for _ in range(1000):
+            if path.stat().st_mtime != 1e9:
+                break
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 1e9, "it was not written again"
+    assert store.names("nodes") == ["mark"]
 
 
 def test_a_node_with_other_versions_or_code_is_refused(store):
