@@ -15,6 +15,7 @@ from trainables.examples import Example, Split
 from trainables.forms import blank, example_of, field_of, shown
 from trainables.rows import Row, Rows, ccgbank_files, ccgbank_rows, file_rows, hub_rows
 from trainables.tasks import CarvedDev, Task, resolve_file
+from trainables.watch import beating
 
 ByLanguage = dict[str, list[Example]]
 
@@ -205,7 +206,7 @@ class Reader:
         met: Counter[str] = Counter()
         seen: set[tuple[str, str]] = set()
         first: Example | None = None
-        for where, row in rows:
+        for where, row in beating(rows):  # a large set takes minutes
             try:
                 if isinstance(row, Mistake):
                     raise row

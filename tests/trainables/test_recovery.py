@@ -9,6 +9,10 @@ import pytest
 import torch
 from torch.optim import AdamW
 
+from perturb.attacker import SearchFailed
+from perturb.recipes.settings import AttackSettings
+from perturb.suite import SuiteSettings
+from trainables.attacked import Attacks
 from trainables.data import DataSource
 from trainables.evaluate import evaluate, sets_of
 from trainables.heads import put_heads
@@ -17,6 +21,7 @@ from trainables.methods import put_on
 from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
 from trainables.oom import out_of_memory, release
+from trainables.perturbations import Lookup
 from trainables.robust_settings import Robust
 from trainables.stage import Stage
 from trainables.tasks import load_task
@@ -192,6 +197,29 @@ def test_after_an_evaluation_that_failed(model, run, features, examples, monkeyp
     release(model, error)
     assert scores() == before
     assert same(run(TASK, name), weights)
+
+
+def test_memory_that_is_full_in_an_attack_is_told(model, run, examples, monkeypatch):
+    """TextAttack's searches run in greenlets, and each tells its own error; the stage after it is as before."""
+    weights = run(TASK, "full")
+    settings = SuiteSettings(name="s", attacks=[AttackSettings(recipe="deepwordbug", examples=3)])
+    attacks, sets = (
+        Attacks(settings, Lookup(settings, None)),
+        sets_of(TASK, {("dev", "en"): examples[TASK.name]}, model),
+    )
+
+    def attack():
+        return attacks.evaluate(model, TASK, model.head(TASK.name), sets, "deepwordbug", TASK.max_length)
+
+    before = attack()
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "states", lambda ids, mask: full_memory())
+        with pytest.raises(SearchFailed) as told:
+            attack()
+    assert out_of_memory(told.value)
+    release(model, told.value)
+    assert attack() == before
+    assert same(run(TASK, "full"), weights)
 
 
 def test_the_memory_of_a_failed_training_is_free_again(model, run, monkeypatch):
