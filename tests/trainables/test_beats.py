@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from perturbing import LANGUAGES, TASKS, head_of, portions_of, sets_for, settings_of, suites_in, task_of
 
 from perturb.recipes.settings import AttackSettings
 from trainables import watch
 from trainables.attacked import Attacks
+from trainables.data import DataSource
 from trainables.evaluate import evaluate, sets_of
 from trainables.fingerprint import MICRO
 from trainables.kinds import KINDS, base
@@ -16,6 +19,7 @@ from trainables.perturbations import Lookup
 from trainables.perturbed import evaluate_edited
 from trainables.representations import measure
 from trainables.stage import Stage
+from trainables.tasks import load_task
 from trainables.train import train
 from trainables.watch import Counts, counts, work
 
@@ -123,3 +127,12 @@ def test_each_guess_of_masked_words_is_a_sign_of_life():
     fill = fill_by(model, micro.tokenizer, batch=1)
     number, _ = beats(lambda: fill([f"{mask} one", f"two {mask}", f"{mask} three"], 4))
     assert number == 3
+
+
+def test_each_row_of_a_file_is_a_sign_of_life(tmp_path):
+    rows = [{"premise": f"one {n}", "hypothesis": "two", "label": "neutral"} for n in range(40)]
+    (tmp_path / "mnli").mkdir()
+    (tmp_path / "mnli" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    number, found = beats(lambda: DataSource(str(tmp_path)).training(load_task("mnli", "")))
+    assert len(found) == 40
+    assert number > 40
