@@ -29,6 +29,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from trainables.errors import Mistake
+from trainables.stage import PREDICTIONS
 from trainables.store_medium import Medium
 from trainables.store_trouble import PATIENCE
 from trainables.store_trouble import StoreTrouble as StoreTrouble
@@ -170,19 +171,16 @@ class Store:
         return True
 
     def collect(self, key: str) -> int:
-        """Take the weights of a stage away and keep its figures: the bytes freed, 0 where there are none.
+        """Take the weights of a train stage away and keep its figures: the bytes freed, 0 where there are none.
 
         The stage is then no longer in the store (`has` is False, `blob` is Corrupt), until it is put again.
         """
         record = self.record(key)
-        if record is None or not blobs_of(record):
+        if record is None or not blobs_of(record) or PREDICTIONS in blobs_of(record):
             return 0
         if not record.get("collected"):
-            with suppress(FileNotFoundError):  # another collects it, too
+            with suppress(FileNotFoundError):  # another has taken it out; its blobs' names are never used again
                 self.medium.move(self.path(key, RECORD), self.path(key, COLLECTED))
-            moved = self.record(key) or {}
-            if not moved.get("collected") or moved.get("writer") != record.get("writer"):
-                return 0  # it was taken out, or made again, meanwhile
         there = set(self.medium.names(self.path(key)))  # an object store does not say whether it deleted anything
         blobs = {name: entry for name, entry in blobs_of(record).items() if file_of(entry) in there}
         return self._remove(key, blobs)

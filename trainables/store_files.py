@@ -31,9 +31,10 @@ class LocalFiles:
     def read(self, path: str, most: int | None) -> bytes:
         """The first bytes of a file, all where `most` is None; FileNotFoundError where there is no regular file."""
         with os.fdopen(_open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe would be waited for for ever
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):  # a named pipe would be waited for for ever
                 raise FileNotFoundError(path)
-            return file.read() if most is None else file.read(most)
+            return file.read() if most is None else file.read(min(most, about.st_size))  # room for all is made at once
 
     def look(self, path: str) -> File:
         """What is known of a file; FileNotFoundError where there is none."""

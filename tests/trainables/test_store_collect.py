@@ -12,6 +12,7 @@ import pytest
 from storing import KEY, KINDS, OTHER, bucket_server, counted, url_of
 
 from trainables.node_cache import NodeCache
+from trainables.stage import PREDICTIONS
 from trainables.store import Corrupt, Store, checksum
 
 WEIGHTS = "weights.safetensors"
@@ -66,10 +67,11 @@ def test_a_collected_stage_can_be_made_and_collected_again(store):
     assert files(store) == []
 
 
-def test_what_has_no_blobs_is_not_collected(store):
-    store.put(KEY, {"scores": []}, {})
+@pytest.mark.parametrize("blobs", [{}, {PREDICTIONS: b"p"}])
+def test_scores_are_not_collected(store, blobs):
+    store.put(KEY, {"scores": []}, blobs)
     assert store.collect(KEY) == 0
-    assert store.has(KEY)
+    assert store.verify(KEY)
 
 
 def test_a_collector_that_dies_half_way_leaves_no_stage_without_weights(store, monkeypatch):
