@@ -22,6 +22,7 @@ from search.run_tables import TEXTS, read_scores, read_table
 from search.settings import Settings
 from trainables.config import build, read_yaml
 from trainables.errors import Mistake
+from trainables.redaction import without_secrets
 from trainables.untrusted import read_json
 
 SCHEMA = 2
@@ -208,7 +209,7 @@ def compared(settings: Settings, scores: pd.DataFrame) -> pd.DataFrame:
 def _read(path: Path) -> Results:
     where = str(path)
     try:
-        manifest = read_json(path / "manifest.json", finite=True)
+        manifest = without_secrets(read_json(path / "manifest.json", finite=True))
         if manifest["schema"] != SCHEMA:
             right = "the same command again: stages are in the store, nothing is trained twice"
             raise Mistake(f"the run folder is of schema {manifest['schema']}, not {SCHEMA}", where=where, right=right)

@@ -25,6 +25,7 @@ from trainables.config import Config, build, checked_path, find, place_of, read_
 from trainables.errors import Mistake, nearest
 from trainables.methods import IN_CONTEXT, METHODS
 from trainables.methods.settings import MethodSettings
+from trainables.redaction import LEFT_OUT
 from trainables.robust_settings import Robust
 from trainables.untrusted import DEEPEST
 
@@ -355,6 +356,9 @@ def load_settings(
                 value = _merged(content[key], value) if isinstance(content.get(key), dict) else value
             content[key] = value
     settings = build(Settings, {**content, "space": space, "suite": suite_name}, where)
+    if settings.store and LEFT_OUT in settings.store:
+        what = "credentials were left out of the store's URL when it was written down"
+        raise Mistake(what, where=place_of(where["store"], "store"), right="--store with the whole URL")
     _check_names(settings, where)
     return settings, where
 

@@ -11,7 +11,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.errors import Mistake, Mistakes, nearest
-from trainables.redaction import LEFT_OUT
 from trainables.untrusted import CONTROL, LARGEST_YAML, parse_yaml, read_file
 
 
@@ -61,10 +60,7 @@ def file_path(name: str) -> Path | None:
 
 
 def checked_path(name: str) -> str:
-    """A path or URL as it is given. ValueError where it is none that could be opened, or its credentials were left out
-    of the settings of an earlier run."""
-    if LEFT_OUT in name:
-        raise ValueError("credentials were left out of it when it was written down: give it again")
+    """A path or URL as it is given. ValueError where it is none that could be opened."""
     if CONTROL.search(name) or max(map(len, name.split("/"))) > 255:
         raise ValueError("no file can have this name")
     try:
