@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.address import address_of, own_token, refused, resolved
+from search.autoscaling import addable
 from search.shipping import code, prepared, shipped
 from search.slots import asked, check_asked, fit, slots
 from search.slots import resources as resources
@@ -49,13 +50,6 @@ class Joined:
     slots: int
     place: str
     dashboard: str = ""
-
-
-@contextmanager
-def cluster(settings: Settings) -> Iterator[int]:
-    """As `joined`, for callers that have no workplace."""
-    with joined(settings, "") as found:
-        yield found.slots
 
 
 @contextmanager
@@ -101,7 +95,7 @@ def _joined(settings: Settings, address: str, workplace: str) -> Iterator[Joined
         brought = stack.enter_context(code())
         _connect(settings.address, address=found, runtime_env={"env_vars": ENV, **brought})
         stack.callback(ray.shutdown)
-        count = slots(settings, *_nodes(), more=_more(settings))
+        count = slots(settings, *_nodes(), more=addable(settings))
         ask = asked(settings)
         place = stack.enter_context(shipped(workplace, settings, lambda node: fit(ask, node) > 0))
         yield Joined(count, place)
@@ -119,14 +113,6 @@ def _nodes() -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     alive = {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}  # type: ignore[no-untyped-call]
     free = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
     return list(alive.values()), [free.get(node, {}) for node in alive]
-
-
-def _more(settings: Settings) -> int:
-    """How many trials fit on nodes that an autoscaler may add; 0 where the cluster has none."""
-    config = ray._private.state.state.get_cluster_config()
-    groups = config.node_group_configs if config else ()
-    ask = asked(settings)
-    return sum(fit(ask, dict(group.resources)) * max(group.max_count, 0) for group in groups)
 
 
 def _check_out(settings: Settings) -> None:

@@ -98,6 +98,8 @@ def _nowhere(settings: Settings, nodes: list[Have], ask: Have) -> Mistake:
 
 def told(have: Have, names: Iterable[str]) -> str:
     """Amounts in words: `2 CPUs and 0.5 GPUs`."""
-    words = {"CPU": "CPUs", "GPU": "GPUs"}
-    parts = [f"{have.get(name, 0):g} {words.get(name, name)}" for name in names]
+    parts = []
+    for name in names:
+        amount = have.get(name, 0.0)
+        parts.append(f"{amount:g} {name}{'s' if name in ('CPU', 'GPU') and amount != 1 else ''}")
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -15,6 +15,7 @@ import pytest
 from clusters import ROOT, cluster, environment
 
 from search.address import address_of, refused, resolved
+from search.autoscaling import addable
 from search.cluster import _check_out
 from search.settings import Settings
 from search.slots import asked, check_asked, fit, slots
@@ -96,6 +97,31 @@ def test_an_autoscaler_may_be_asked_for_more():
     assert slots(settings(address="auto"), head, head, more=10) == 1
     with pytest.raises(Mistake, match="no node has all of that"):
         slots(settings(address="auto"), head, head)
+
+
+BOOTSTRAP = """
+max_workers: 5
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 64}, node_config: {}}
+  small: {resources: {CPU: 2}, max_workers: 4, node_config: {}}
+  large: {resources: {CPU: 8, GPU: 1}, max_workers: 2, node_config: {}}
+"""
+
+
+def test_what_may_be_started_is_read_from_the_launchers_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_USAGE_STATS_KUBERAY_IN_USE", raising=False)
+    assert addable(settings()) == 0
+    path = tmp_path / "ray_bootstrap_config.yaml"
+    path.write_text(BOOTSTRAP)
+    assert addable(settings(gpus_per_trial=0.5)) == 4
+    assert addable(settings(cpus_per_trial=2)) == 2 * 4 + 3 * 1, "of five nodes in all"
+    assert addable(settings(cpus_per_trial=64)) == 0
+    path.write_text("available_node_types: 3")
+    assert addable(settings()) == 0
+    monkeypatch.setenv("RAY_USAGE_STATS_KUBERAY_IN_USE", "1")
+    assert (addable(settings(max_concurrent=7)), addable(settings())) == (7, 0)
 
 
 # --- which cluster ----------------------------------------------------------------------------------------------------
