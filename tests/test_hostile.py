@@ -6,6 +6,10 @@ What would be executed makes a file, the canary. The inputs lie in `tests/hostil
 from __future__ import annotations
 
 import ast
+import contextlib
+import hashlib
+import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -92,6 +96,44 @@ def test_a_picture_is_no_file_elsewhere(name):
 
     found = file_name(f"agreement-order-{name}"), file_name(name)
     assert all(one and "/" not in one and "\0" not in one and one[0] != "." and len(one) < 200 for one in found)
+
+
+def _member(name, kind=tarfile.REGTYPE, link=""):
+    about = tarfile.TarInfo(name)
+    about.type, about.linkname, about.size = kind, link, 0
+    return about
+
+
+ARCHIVES = {
+    "a path above": [_member("../../evil")], "a whole path": [_member("/root/order-search-evil")],
+    "a link out": [_member("link", tarfile.SYMTYPE, "/etc"), _member("link/evil")],
+    "a hard link out": [_member("link", tarfile.LNKTYPE, "../../../secret")],
+    "a device": [_member("device", tarfile.CHRTYPE)], "a pipe": [_member("pipe", tarfile.FIFOTYPE)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_leads_nowhere(name, arena, monkeypatch):
+    from trainables import shipped
+
+    archive = arena.at("archive.tar")
+    with tarfile.open(archive, "w") as made:
+        for member in ARCHIVES[name]:
+            made.addfile(member)
+    content = Path(archive).read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    arena.put(f"store/{shipped.blob(sha256)}", content)
+    arena.put("secret", "secret")
+    (arena.folder / "node").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", arena.at("node"))
+    parcel = shipped.Parcel(("x",), "", sha256, len(content))
+    before = {path: mark for path, mark in contents(arena.folder).items() if "/node" not in path}
+    with contextlib.suppress(tarfile.TarError, shipped.Apart):
+        shipped.folder(arena.at("store"), parcel)
+    assert {path: mark for path, mark in contents(arena.folder).items() if "/node" not in path} == before
+    assert not any(Path(arena.at("node")).rglob("evil")) and not Path("/root/order-search-evil").exists()
+    kinds = [path for path in Path(arena.at("node")).rglob("*") if path.is_symlink() or path.is_fifo()]
+    assert not [path for path in kinds if path.exists() or path.is_symlink()]
 
 
 # --- the code ---------------------------------------------------------------------------------------------------------
