@@ -87,7 +87,7 @@ class Trivial(Searcher, tune.Stopper):  # type: ignore[misc]
 
     trials: Path
 
-    def __init__(self, planner: Planner, place: str, tick: Callable[[], None], pulse: Any) -> None:
+    def __init__(self, planner: Planner, place: str, asks: str, tick: Callable[[], None], pulse: Any) -> None:
         Searcher.__init__(self)
         self._lines, self._place = self.trials.open(encoding="utf-8"), place
         self.workers: set[str] = set()

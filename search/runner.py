@@ -55,10 +55,12 @@ class Trial:
 class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     """Hands paths from the planner to Tune and results from Tune to the planner; `workers` took part."""
 
-    def __init__(self, planner: Planner, place: str, tick: Callable[[], None], pulse: Pulse) -> None:
-        """`place` is the workplace's JSON; `tick` is called after every event, for the live view."""
+    def __init__(self, planner: Planner, place: str, asks: str, tick: Callable[[], None], pulse: Pulse) -> None:
+        """`place` is the workplace, `asks` are the resources of every trial, both JSON; `tick` is called after every
+        event, for the live view."""
         Searcher.__init__(self)
-        self._planner, self._place, self._tick, self._pulse = planner, place, tick, pulse
+        self._planner, self._tick, self._pulse = planner, tick, pulse
+        self._common = {"workplace": place, "resources": asks}
         self._trials: dict[str, Trial] = {}
         self._looked = time.monotonic()
         self._stillborn = 0
@@ -88,7 +90,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         label = planner.stages[path[-1].key][1] if path else "hold"
         tries = {stage.key: told for stage in path if (told := planner.attempt(stage.key).to_json())}
         return {
-            "workplace": self._place, "path": json.dumps([stage.to_json() for stage in path]), "label": label,
+            **self._common, "path": json.dumps([stage.to_json() for stage in path]), "label": label,
             "labels": json.dumps([planner.stages[stage.key][1] for stage in path]), "tries": json.dumps(tries),
         }  # fmt: skip
 
@@ -238,11 +240,9 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
     with ExitStack() as stack:
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
-        runner = Runner(planner, joined.place, tick, pulse)
-        trainable = tune.with_resources(StagePath, resources(settings))
-        trainable.__name__ = trainable.__qualname__ = StagePath.__name__  # as Ray's dashboard shows it
+        runner = Runner(planner, joined.place, json.dumps(resources(settings)), tick, pulse)
         tune.Tuner(
-            trainable,
+            StagePath,
             tune_config=tune.TuneConfig(
                 search_alg=runner, scheduler=Causes(runner), num_samples=-1, max_concurrent_trials=joined.slots,
                 reuse_actors=True, trial_name_creator=lambda trial: str(trial.config["label"]),

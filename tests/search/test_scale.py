@@ -159,3 +159,15 @@ def test_tune_keeps_no_trials_that_have_ended(monkeypatch):
     assert not books._stopped_trials
     assert not books._trials_to_cache
     assert not books._trial_metadata
+
+
+def test_trials_ask_for_one_and_the_same_object():
+    """Tune compares what trials ask for many times a trial, and unpickles their class as often."""
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    from trainables.trainable import StagePath
+
+    asks = '{"cpu": 2, "gpu": 0.5, "fast": 1}'
+    first = StagePath.default_resource_request({"resources": asks, "label": "a"})
+    assert first is StagePath.default_resource_request({"resources": asks, "label": "b"})
+    assert first.required_resources == {"CPU": 2, "GPU": 0.5, "fast": 1}
+    assert len(cloudpickle.dumps(StagePath)) < 200  # by name
