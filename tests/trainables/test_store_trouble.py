@@ -172,6 +172,8 @@ def test_a_full_disk(small_disk):
     with pytest.raises(StoreTrouble, match="No space left"):
         store.put(KEY, {}, {"weights": b"w" * 900_000})
     assert not store.has(KEY)
+    with pytest.raises(StoreTrouble, match="No space left"):
+        store.hasty().medium.write(store.path(KEY, "weights"), b"w" * 900_000)
     assert store.medium.files(store.path(KEY)) == {}  # half a file would keep others from writing
     assert store.verify(OTHER)
     patient = Store(store.url, patience=30)
