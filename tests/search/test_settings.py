@@ -136,7 +136,7 @@ def test_words_that_python_takes_for_numbers_stay_words(text):
 
 @pytest.mark.parametrize("rate", [0, -1e-3, 1, float("inf"), float("nan")])
 def test_learning_rates_out_of_range(rate):
-    with pytest.raises(ValueError, match="between 0 and 1|a finite number"):
+    with pytest.raises(ValueError, match=r"between 0 and 1|a finite number"):
         Settings.model_validate({"learning_rate": rate})
 
 
