@@ -277,8 +277,8 @@ def _told(given: argparse.Namespace, chaos: Chaos, alone: Path, ended: bool, sec
         f"stages: {len(tried)}; attempts: {sum(tried.values())}; stages tried more than once: "
         f"{sum(count > 1 for count in tried.values())}",
         f"failures that the runs told of: {dict(failures(chaos.folder))}",
-        f"scores: {len(own)} rows, {'equal to' if same else 'not equal to'} the undisturbed study's (largest difference "
-        f"{largest:g}); the leaderboard {'is equal' if board(chaos.folder) == board(alone) else 'differs'}",
+        f"scores: {len(own)} rows, {'equal to' if same else 'not equal to'} the undisturbed study's (at most "
+        f"{largest:g} apart); the leaderboard {'is equal' if board(chaos.folder) == board(alone) else 'differs'}",
         f"score stages stored: {len(chaos.writers)}; lost or made again without need: {len(lost)}",
         f"{seconds:.0f} s",
     ]  # fmt: skip

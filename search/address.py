@@ -9,7 +9,9 @@ import os
 import secrets
 import socket
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from trainables.errors import Mistake
 
@@ -69,16 +71,16 @@ def _found(where: str) -> str:
 def _let_in(address: str, where: str) -> None:
     """Ask the cluster for its number with the token that Ray would show; a Mistake where it refuses."""
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, get_authentication_mode
 
+    raylet: Any = import_module("ray._raylet")  # its stubs lack what follows
     # A cluster without authentication takes no notice of a token.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    loader = AuthenticationTokenLoader.instance()
-    mode = get_authentication_mode()
-    shows = mode == AuthenticationMode.TOKEN
+    loader = raylet.AuthenticationTokenLoader.instance()
+    mode, modes = raylet.get_authentication_mode(), raylet.AuthenticationMode
+    shows = mode == modes.TOKEN
     if shows and not loader.has_token(ignore_auth_mode=True):
         raise Mistake("RAY_AUTH_MODE=token is set, but there is no token", where=where, right=LET_IN)
-    if os.environ.get("RAY_USE_TLS") == "1" or not (shows or mode == AuthenticationMode.DISABLED):
+    if os.environ.get("RAY_USE_TLS") == "1" or not (shows or mode == modes.DISABLED):
         return
     try:
         import grpc

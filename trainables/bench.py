@@ -138,6 +138,11 @@ class Bench:
         self._watch.start()
         return self
 
+    def stop(self) -> None:
+        """The opposite of `start`."""
+        self._watch.stop()
+        self._beat.stop()
+
     def recover(self, error: BaseException) -> None:
         """Go on after a stage that failed: let its memory go, or note that this process is of no more use."""
         self.broken = self.broken or oom.cuda_is_broken(error)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from trainables import watch
 from trainables.redaction import redacted
 
 Given = ParamSpec("Given")
@@ -58,6 +59,7 @@ class Patience:
                 begun = now if begun is None else begun
                 if now - begun >= self.seconds:
                     raise StoreTrouble(self._words(error)) from error
+                watch.beat()  # a worker that waits for its store does not stand still
                 time.sleep(min(pause * random.uniform(0.5, 1), self.seconds - (now - begun)))
                 pause = min(2 * pause, LONGEST_PAUSE)
 

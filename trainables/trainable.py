@@ -68,7 +68,8 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         place = str(config["workplace"])
         if place not in _benches:
             _log_to_stdout()
-            _benches.clear()
+            while _benches:
+                _benches.popitem()[1].stop()
             _benches[place] = Bench(Workplace(**here(json.loads(place)))).start()
         self._bench = _benches[place]
         self._path = [Stage.from_json(text) for text in json.loads(config["path"])]

@@ -7,12 +7,10 @@ import signal
 from collections import Counter
 
 import pandas as pd
-from test_faults import begun, ended, reached, scores, undisturbed  # noqa: F401 - a fixture is used by its name
+from test_faults import STAGES, begun, ended, reached, scores, undisturbed  # noqa: F401 - a fixture, used by its name
 
 from trainables.attempts import Attempts
 from trainables.store import Store
-
-STAGES = 19
 
 
 def attempts(store: Store) -> Counter:

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load
 
 from trainables import bench as bench_module
+from trainables.attempts import Attempts
 from trainables.bench import PREDICTIONS, WEIGHTS, Bench, MissingParent, Workplace
 from trainables.data import DataSource
 from trainables.evaluate import in_search_half
 from trainables.stage import STATE, Stage
-from trainables.attempts import Attempts
 from trainables.store import Store
 from trainables.tasks import load_task
 from trainables.train import Diverged
