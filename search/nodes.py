@@ -21,7 +21,7 @@ from trainables.store_trouble import StoreTrouble
 SEEN_SECONDS = 180.0
 """So long a node may take to answer: it may have to start a process from a slow disk, and to fetch the code."""
 
-LOOK_SECONDS = 20.0
+LOOK_SECONDS = 10.0
 """So long a node looks for the driver's mark: network file systems show new files after some seconds."""
 
 PACKAGES = ("torch", "transformers", "tokenizers", "adapters", "safetensors", "numpy")
@@ -40,7 +40,7 @@ Fits = Callable[[Mapping[str, float]], bool]
 def look_everywhere(store: str, mark: str, folders: Mapping[str, Parcel], fits: Fits) -> list[Seen]:
     """What every node that a trial fits on has seen; nothing where all are yet to come."""
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     asked: dict[Any, str] = {}
@@ -61,6 +61,8 @@ def look_everywhere(store: str, mark: str, folders: Mapping[str, Parcel], fits: 
     for answer in done:
         try:
             seen.append({**ray.get(answer), "ip": asked[answer]})
+        except (NodeDiedError, TaskUnschedulableError):
+            continue  # it has left the cluster meanwhile
         except RayError as error:
             raise _unable(asked[answer], error) from error
     return seen
