@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from search.cluster import Joined, resources  # sets what Ray reads when it is imported
 
 # isort: split
+import ray
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
@@ -26,6 +27,7 @@ from ray.tune.search import Searcher
 
 from search.planner import Planner
 from search.pulse import Pulse
+from search.slots import asked, fit
 from search.tries import Fault
 from trainables.store import StoreTrouble
 from trainables.trainable import StagePath
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 WORKER_SECONDS = 60.0
 """How long a path may wait for a worker before a hold makes room: other jobs may have taken what a trial needs."""
+
+ROOM_SECONDS = 5.0
+"""How often it is counted how many trials have room, while a path waits."""
 
 LOOK_SECONDS = 2.0
 """How often stages that another study is at are looked at."""
@@ -49,7 +54,7 @@ class Trial:
 
     path: list[str]
     worker: str = ""
-    waits: float = field(default_factory=time.monotonic)
+    waits: float = field(default_factory=lambda: time.monotonic())
 
 
 class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
@@ -62,7 +67,9 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         self._planner, self._tick, self._pulse = planner, tick, pulse
         self._common = {"workplace": place, "resources": asks}
         self._trials: dict[str, Trial] = {}
-        self._looked = time.monotonic()
+        self.room: Callable[[], int] = lambda: len(self._trials)  # how many trials have room now
+        self._looked = self._counted = time.monotonic()
+        self._crowded = False
         self._stillborn = 0
         self.workers: set[str] = set()
         self.causes: dict[str, str] = {}  # of trials that ended with an error, as Ray tells it
@@ -163,10 +170,18 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
             return True
         if result["kind"] != "hold":
             return False
-        waiting = [trial.waits for trial in self._trials.values() if trial.path and not trial.worker]
-        if waiting and time.monotonic() - min(waiting) > WORKER_SECONDS:
+        since = min((trial.waits for trial in self._trials.values() if trial.path and not trial.worker), default=None)
+        if since is not None and self._gives_way(time.monotonic() - since):
             return True
         return self._planner.finished or self._planner.tree.ready_count() > 0
+
+    def _gives_way(self, waited: float) -> bool:
+        """Whether a hold ends for a path that has waited so long for a worker: at once where a node was lost, so that
+        not all trials have room any more."""
+        now = time.monotonic()
+        if waited > ROOM_SECONDS and now - self._counted > ROOM_SECONDS:
+            self._counted, self._crowded = now, self.room() < len(self._trials)
+        return waited > WORKER_SECONDS or (waited > ROOM_SECONDS and self._crowded)
 
     def stop_all(self) -> bool:
         """Whether everything is done."""
@@ -235,12 +250,19 @@ def _fault(cause: str) -> tuple[Fault, str]:
     return "error", "its worker died"
 
 
+def _room(settings: Settings) -> int:
+    """How many trials the living nodes hold."""
+    ask = asked(settings)
+    return sum(fit(ask, node["Resources"]) for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call, misc]
+
+
 def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[], None]) -> int:
     """Run everything the planner has on a started Ray; how many worker processes took part."""
     with ExitStack() as stack:
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
         runner = Runner(planner, joined.place, json.dumps(resources(settings)), tick, pulse)
+        runner.room = lambda: _room(settings)
         tune.Tuner(
             StagePath,
             tune_config=tune.TuneConfig(
