@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class Trial:
     """A trial's path: what is left of it, its worker once that has told itself, and since when it waits for one."""
 
     path: list[str]
+    waits: float = 0.0
     worker: str = ""
-    waits: float = field(default_factory=lambda: time.monotonic())
 
 
 class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
@@ -90,7 +90,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         if planner.idle:
             return Searcher.FINISHED
         path = planner.take()
-        self._trials[trial_id] = Trial([stage.key for stage in path])
+        self._trials[trial_id] = Trial([stage.key for stage in path], time.monotonic())
         if path:
             planner.running[path[0].key] = ""
         self._tick()
