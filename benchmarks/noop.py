@@ -94,17 +94,26 @@ class Bench:
     broken = False
 
     def __init__(self, place: Mapping[str, Any]) -> None:
-        """Waits until all are up; `up/` beside the store holds a file for each process, with the time it went on."""
+        """`up/` beside the store holds a file for each process that ever was, with the time when its first step began
+        that was a step among all."""
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._place, self._work, self._store = place, Work(**place["work"]), Store(place["store"])
-        up = Folder(f"{place['store']}-up")
-        up.mkdir(parents=True, exist_ok=True)
-        mine = up / str(os.getpid())
-        mine.touch()
-        end = time.monotonic() + GATE_SECONDS
-        while len(list(up.iterdir())) < self._work.gate and time.monotonic() < end:
+        self._up = Folder(f"{place['store']}-up")
+        self._up.mkdir(parents=True, exist_ok=True)
+        self._mine = self._up / str(os.getpid())
+        self._mine.touch()
+        self._met = False
+
+    def meet(self) -> None:
+        """Wait in the first step until all workers are at theirs. Earlier would not do: a worker that ends a path while
+        another's process starts takes over that one's trial, and Tune ends the process."""
+        if self._met:
+            return
+        self._met, end = True, time.monotonic() + GATE_SECONDS
+        self._mine.write_text("here")
+        while sum(bool(path.read_text()) for path in self._up.iterdir()) < self._work.gate and time.monotonic() < end:
             time.sleep(0.02)
-        mine.write_text(str(time.time()))
+        self._mine.write_text(str(time.time()))
 
     def run(self, stage: Stage, attempt: Attempt = FIRST) -> Any:
         """One stage."""
@@ -140,8 +149,10 @@ def bound_of(planner: Planner, seconds: Callable[[Stage], float], workers: int, 
 
 
 def workers_up(study: Study) -> list[float]:
-    """When each worker process began its first stage, by the clock; one for each process that ever was."""
-    return sorted(float(path.read_text() or "nan") for path in Folder(f"{study.settings.store_url}-up").iterdir())
+    """When each worker process began its first stage, by the clock, infinite for one that did not; one for each process
+    that ever was."""
+    times = [path.read_text() for path in Folder(f"{study.settings.store_url}-up").iterdir()]
+    return sorted(float(time) if time[:1].isdigit() else math.inf for time in times)
 
 
 class Fabricated(Store):

@@ -20,7 +20,13 @@ class Path(trainable.StagePath):
         place = str(config["workplace"])
         if place not in trainable._benches:
             trainable._benches[place] = Bench(json.loads(place))  # type: ignore[assignment]
+        self._own = place
         super().setup(config)
+
+    def step(self) -> dict[str, Any]:
+        """The first waits for the other workers."""
+        trainable._benches[self._own].meet()  # type: ignore[attr-defined]
+        return super().step()
 
 
 def swapped(searcher: Any = runner.Runner) -> AbstractContextManager[Any]:

@@ -241,7 +241,7 @@ def barriers(roots: int, workers: int, seconds: float) -> list[str]:
                 runner.run(made.settings, planner, found, lambda: None)
         up = workers_up(made)
     bound = bound_of(planner, work.seconds, workers, roots)
-    took = ended.last - up[-1]
+    took = ended.last - up[workers - 1]
     over = (took - 1.1 * bound) / (roots - 1)
     return [
         f"{len(planner.done)} stages of {seconds:g} s in {roots} rounds ({roots - 1} barriers) on {workers} workers",
