@@ -158,3 +158,16 @@ def test_the_second_signal_ends_it_at_once(tmp_path):
     out = ended(process, 30)
     assert process.returncode == 1, out[-3000:]
     assert manifest(tmp_path)["status"] == "stopped"
+
+
+def test_a_study_of_ten_times_the_stores_budget_has_the_same_leaderboard(undisturbed, tmp_path):
+    sizes = Store(str(undisturbed / "runs" / "store")).sizes()
+    budget = sum(sizes.values()) // 10
+    process = begun(tmp_path, "--store-budget", str(budget))
+    out = ended(process)
+    assert process.returncode == 0, out[-3000:]
+    assert "removed to stay within the store's budget" in out
+    assert (folder(tmp_path) / "leaderboard.csv").read_bytes() == (folder(undisturbed) / "leaderboard.csv").read_bytes()
+    pd.testing.assert_frame_equal(scores(tmp_path), scores(undisturbed), check_exact=True)
+    left = Store(str(tmp_path / "runs" / "store")).sizes()
+    assert sum(left.values()) <= budget + max(sizes.values())
