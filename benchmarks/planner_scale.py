@@ -114,8 +114,8 @@ class Trivial(Searcher, tune.Stopper):  # type: ignore[misc]
         """Nothing."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """A path ends by itself."""
-        return False
+        """A path ends after its last stage."""
+        return bool(result.get("last"))
 
     def stop_all(self) -> bool:
         """Never."""

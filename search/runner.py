@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 WORKER_SECONDS = 60.0
 """How long a path may wait for a worker before a hold makes room: other jobs may have taken what a trial needs."""
 
+START_SECONDS = 30.0
+"""How long a worker's process is given to start before others take its trial."""
+
 ROOM_SECONDS = 5.0
 """How often it is counted how many trials have room, while a path waits."""
 
@@ -71,6 +74,8 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         self._looked = self._counted = time.monotonic()
         self._crowded = False
         self._stillborn = 0
+        self._alive: set[str] = set()
+        self.slots = 0  # trials at once
         self.workers: set[str] = set()
         self.causes: dict[str, str] = {}  # of trials that ended with an error, as Ray tells it
 
@@ -120,6 +125,7 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     def _heard(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, worker = self._trials.get(trial_id, Trial([])), str(result["worker"])
         self.workers.add(worker)
+        self._alive.add(worker)
         trial.worker, path, key = worker, trial.path, result.get("key")
         self._stillborn = 0
         if result["kind"] == "begin":
@@ -141,6 +147,8 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
             self._heard(trial_id, result)
         trial, cause = self._trials.pop(trial_id, Trial([])), self.causes.pop(trial_id, "")
         self._pulse.forget(trial.worker)
+        if error:
+            self._alive.discard(trial.worker)
         if error and trial.path and trial.worker:
             fault, reason = _fault(cause)
             self._planner.lost(trial.path[0], reason, fault, trial.worker, cause)
@@ -164,21 +172,33 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
     # --- Stopper ------------------------------------------------------------------------------------------------------
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """End a path when the study is stopped; a hold as soon as something is ready or nothing is left, or where a
-        path has long waited for a worker."""
-        if self._planner.stopped:
-            return True
-        if result["kind"] != "hold":
-            return False
-        since = min((trial.waits for trial in self._trials.values() if trial.path and not trial.worker), default=None)
-        if since is not None and self._gives_way(time.monotonic() - since):
-            return True
-        return self._planner.finished or self._planner.tree.ready_count() > 0
+        """Whether a trial ends: any when the study is stopped, a path after its last stage or a failure, a hold as soon
+        as something is ready, nothing is left, or a path waits for its worker.
 
-    def _gives_way(self, waited: float) -> bool:
-        """Whether a hold ends for a path that has waited so long for a worker: at once where a node was lost, so that
-        not all trials have room any more."""
+        Tune gives a worker that has ended its trial to one that waits, and kills the process that was starting for it:
+        so while one starts, those that have no more to do hold. Called before the searcher hears of the result.
+        """
+        if self._planner.stopped or self._over(result):
+            return True
+        if result["kind"] == "hold":
+            if self._planner.finished or self._gives_way():
+                return True
+            return not self._starting() and self._planner.tree.ready_count() > 0
+        return bool(result.get("last")) and not self._starting()
+
+    def _starting(self) -> bool:
+        """Whether the process of some trial is likely to be starting: not all have told themselves yet."""
+        if self._crowded or len(self._alive) >= self.slots:
+            return False
         now = time.monotonic()
+        return any(not trial.worker and now - trial.waits < START_SECONDS for trial in self._trials.values())
+
+    def _gives_way(self) -> bool:
+        """Whether a hold ends for a path that waits for a worker: at once where a node was lost, so that not all trials
+        have room any more."""
+        now = time.monotonic()
+        waits = [trial.waits for trial in self._trials.values() if trial.path and not trial.worker]
+        waited = now - min(waits, default=now)
         if waited > ROOM_SECONDS and now - self._counted > ROOM_SECONDS:
             self._counted, self._crowded = now, self.room() < len(self._trials)
         return waited > WORKER_SECONDS or (waited > ROOM_SECONDS and self._crowded)
@@ -262,7 +282,7 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
         runner = Runner(planner, joined.place, json.dumps(resources(settings)), tick, pulse)
-        runner.room = lambda: _room(settings)
+        runner.slots, runner.room = joined.slots, lambda: _room(settings)
         tune.Tuner(
             StagePath,
             tune_config=tune.TuneConfig(

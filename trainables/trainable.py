@@ -89,7 +89,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
 
         That is `held` (the worker of another study that is at it), `trouble` (the store could not be reached), or
         `error`, its `trace`, and with it `missing` (the stage whose weights are not there), `oom`, or `fatal` (no use
-        in trying again).
+        in trying again). After the `last` stage, or what went wrong, it holds until the trial is ended.
         """
         if not self._path:
             time.sleep(HOLD_SECONDS)
@@ -100,8 +100,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
             return {"kind": "begin", "worker": self._bench.worker, "node": node, "pid": os.getpid()}
         stage = self._path.pop(0)
         result = {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker, **self._outcome(stage)}
-        ended = any(name in result for name in ("error", "held", "trouble"))
-        return {**result, "done": ended or not self._path}
+        return {**result, "last": not self._path}
 
     def _outcome(self, stage: Stage) -> dict[str, Any]:
         label, attempt = self._labels[stage.key], Attempt(**self._tries.get(stage.key, {}))

@@ -77,6 +77,61 @@ def test_a_hold_gives_way_soon_where_a_node_was_lost(runner, clock):
     assert asked == [6.0], "nodes are counted again and again"
 
 
+LAST = {"kind": "train", "worker": "w2", "last": True}
+
+
+def test_a_path_that_has_ended_holds_while_another_process_starts(runner, clock):
+    """Its worker would be given the other's trial, and the process that starts for it be killed, again and again."""
+    two_trials(runner)
+    runner.slots = 2
+    runner._trials["hold"].path = ["key"]
+    begin(runner, "hold", "w2")
+    runner._planner.tree.ready_count = lambda: 1
+    assert not runner("hold", LAST)
+    runner._trials["hold"].path = []
+    clock[0] = 20.0
+    assert not runner("hold", HOLD)
+    clock[0] = 31.0
+    assert runner("hold", HOLD), "it waits for ever for a worker that does not come"
+
+
+def test_once_every_slot_has_its_worker_paths_end_at_once(runner, clock):
+    two_trials(runner)
+    runner.slots = 2
+    begin(runner, "path", "w1")
+    begin(runner, "hold", "w2")
+    runner._planner.tree.ready_count = lambda: 1
+    assert runner("hold", LAST)
+    assert runner("hold", HOLD)
+    assert not runner("path", {"kind": "train", "worker": "w1", "last": False})
+
+
+def test_a_worker_that_died_is_waited_for_anew(runner, clock):
+    two_trials(runner)
+    runner.slots = 2
+    begin(runner, "path", "w1")
+    begin(runner, "hold", "w2")
+    runner.on_trial_complete("path", error=True)
+    runner.suggest("new")
+    assert not runner("hold", LAST)
+
+
+def test_nobody_waits_when_all_is_done(runner):
+    two_trials(runner)
+    runner.slots = 2
+    begin(runner, "hold", "w2")
+    runner._planner._open.clear()
+    runner._planner.campaign = type("Over", (), {"finished": True})()
+    assert runner("hold", HOLD)
+
+
+def test_a_failure_ends_its_path(runner):
+    runner.suggest("path")
+    begin(runner, "path", "w1")
+    for wrong in ({"error": "boom"}, {"held": "other:1"}, {"trouble": "disk full"}):
+        assert runner("path", {"kind": "train", "worker": "w1", "last": False, **wrong})
+
+
 def test_a_hold_stays_when_no_path_waits(runner, clock):
     two_trials(runner)
     runner.room = lambda: 0
