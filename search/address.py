@@ -9,7 +9,6 @@ import os
 import secrets
 import socket
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,9 @@ def _let_in(address: str, where: str) -> None:
     """Ask the cluster for its number with the token that Ray would show; a Mistake where it refuses."""
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
-    raylet: Any = import_module("ray._raylet")  # its stubs lack what follows
+    import ray._raylet
+
+    raylet: Any = ray._raylet  # its stubs lack what follows
     # A cluster without authentication takes no notice of a token.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     loader = raylet.AuthenticationTokenLoader.instance()

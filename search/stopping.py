@@ -39,6 +39,11 @@ class Stopping:
             self._before = {one: signal.signal(one, self._heard) for one in SIGNALS}
         return self
 
+    def renew(self) -> None:
+        """Set the handlers anew: Ray, when it has started, has one of its own that aborts the process at a SIGTERM."""
+        for one in self._before:
+            signal.signal(one, self._heard)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -73,6 +73,7 @@ def _run(study: Study, store: Store, tracker: Tracking | None, command: Sequence
     )
     with Stopping(planner.stop, study.settings.grace) as stopping, _closing(tracker, planner):
         with _cluster(study, planner, console) as joined:
+            stopping.renew()
             if joined and joined.dashboard:
                 console.print(f"Ray's dashboard is at {joined.dashboard}")
             folder = RunFolder(study, command, started)

@@ -114,9 +114,9 @@ def test_the_bench_scores_a_fine_tuned_decoder_by_the_studys_rule(tmp_path, monk
     seen = []
     score = bench_module.evaluate_icl
 
-    def spy(*given):
+    def spy(*given, **more):
         seen.append(given)
-        return score(*given)
+        return score(*given, **more)
 
     monkeypatch.setattr(bench_module, "evaluate_icl", spy)
     rule = {"icl": {"score": "pmi"}}
@@ -184,7 +184,7 @@ def test_the_bench_scores_as_the_module_does(tmp_path, monkeypatch):
     """With the study's settings, the root's seed, and English training examples alone."""
     seen = {}
 
-    def spy(model, task, sets, demonstrations, settings, seed, longest):
+    def spy(model, task, sets, demonstrations, settings, seed, longest, split):
         seen.update(pools=demonstrations.pools, settings=settings, seed=seed)
         return [{"language": "de", "portion": "test", "metric": "accuracy", "main": True, "value": 0.5, "n": 1,
                  "stderr": None}], []  # fmt: skip
