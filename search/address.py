@@ -69,9 +69,8 @@ def _found(where: str) -> str:
 
 def _let_in(address: str, where: str) -> None:
     """Ask the cluster for its number with the token that Ray would show; a Mistake where it refuses."""
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-
     import ray._raylet
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     raylet: Any = ray._raylet  # its stubs lack what follows
     # A cluster without authentication takes no notice of a token.
