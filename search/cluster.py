@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray.exceptions import RayError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +78,8 @@ def _own(settings: Settings, workplace: str) -> Iterator[Joined]:
     if settings.max_concurrent:
         options["num_cpus"] = max(settings.max_concurrent * settings.cpus_per_trial, os.cpu_count() or 1)
     with _loopback():
-        _connect(None, runtime_env={"env_vars": {**ENV, "PYTHONPATH": str(ROOT)}}, address="local", **options)
+        with _own_group():
+            _connect(None, runtime_env={"env_vars": {**ENV, "PYTHONPATH": str(ROOT)}}, address="local", **options)
         try:
             nodes = [node["Resources"] for node in ray.nodes()]  # type: ignore[no-untyped-call]
             url = ray.get_runtime_context().worker.node.webui_url if settings.dashboard else ""
@@ -122,6 +124,21 @@ def _check_out(settings: Settings) -> None:
             what = "results would be lost: Ray removes the working directory of a job some time after it"
             right = "a folder that every node sees, such as --out /mnt/shared/runs"
             raise Mistake(what, where=f"{flag} {path}", right=right)
+
+
+@contextmanager
+def _own_group() -> Iterator[None]:
+    """Ray's processes get a process group of their own: a signal to the command's whole group, which a scheduler or a
+    terminal sends, is for the command to act upon; Ray's would end at a SIGTERM and every stage under way with it.
+
+    Ray's processes end with their parent all the same (PR_SET_PDEATHSIG).
+    """
+    before = services.ConsolePopen
+    services.ConsolePopen = partial(before, process_group=0)  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before  # type: ignore[misc]
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_a_list_of_rates_takes_the_place_of_rates_by_method(world):
 def test_a_rate_is_a_number_between_0_and_1():
     for rate in (0, -1e-3, 1, "nan", [1e-3, 2]):
         for given in (rate, {"full": rate}):
-            with pytest.raises(ValueError, match="learning.rate"):
+            with pytest.raises(ValueError, match=r"learning.rate"):
                 Settings.model_validate({"learning_rate": given})
 
 

@@ -104,6 +104,7 @@ def test_faults_of_stages_and_workers_change_no_score(undisturbed, tmp_path):
     assert sum(tried.values()) == told["cost"]["stages_distinct"] + len(faults)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_fails_its_candidates_alone(undisturbed, tmp_path):
     (tmp_path / "faults").mkdir()
     put(tmp_path / "faults", 0, "nan", "train")
@@ -123,7 +124,7 @@ def test_a_loss_that_is_no_number_fails_its_candidates_alone(undisturbed, tmp_pa
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
 def test_a_signal_to_the_process_group_ends_the_run_in_good_order(undisturbed, tmp_path, name):
     process = begun(tmp_path, "--grace", "120")
     reached(tmp_path, 3, process)
@@ -146,6 +147,7 @@ def test_a_signal_to_the_process_group_ends_the_run_in_good_order(undisturbed, t
     assert len(list(Attempts.all(store))) == STAGES, "nothing was trained twice"
 
 
+@pytest.mark.slow
 def test_the_second_signal_ends_it_at_once(tmp_path):
     (tmp_path / "faults").mkdir()
     put(tmp_path / "faults", 0, "hang", None)
@@ -160,6 +162,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path):
     assert manifest(tmp_path)["status"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_study_of_ten_times_the_stores_budget_has_the_same_leaderboard(undisturbed, tmp_path):
     sizes = Store(str(undisturbed / "runs" / "store")).sizes()
     budget = sum(sizes.values()) // 10
