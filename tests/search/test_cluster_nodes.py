@@ -154,6 +154,7 @@ def join(nodes: Nodes, store: Path, place: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a node with mounts of its own needs the right to mount")
 def test_a_node_with_other_disks_gets_the_data_and_a_store_it_lacks_is_refused(tmp_path: Path):
     data, store, temporary = (tmp_path / name for name in ("data", "store", "node"))

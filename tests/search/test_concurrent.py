@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 
 import pandas as pd
+import pytest
 from test_faults import STAGES, begun, ended, reached, scores, undisturbed  # noqa: F401 - a fixture, used by its name
 
 from trainables.attempts import Attempts
@@ -27,6 +28,7 @@ def together(tmp_path, *more):
     return both, Store(store)
 
 
+@pytest.mark.slow
 def test_each_shared_stage_is_trained_once(undisturbed, tmp_path):  # noqa: F811
     both, store = together(tmp_path)
     told = [ended(process) for process in both]

@@ -251,6 +251,7 @@ def wait_for(found, what, meanwhile, seconds=300.0):
     return result
 
 
+@pytest.mark.slow
 @prometheus
 def test_a_real_prometheus_answers_every_query_while_a_study_runs(tmp_path):
     """With faults that the failure panels show: candidates that diverge, and a worker that is killed."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from clusters import ROOT, cluster
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -19,6 +20,7 @@ STUDY = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_submitted_job_makes_a_leaderboard_and_a_stranger_is_turned_away(tmp_path: Path):
     out = tmp_path / "shared" / "runs"
     job = [sys.executable, "search/run.py", *STUDY, "--out", str(out)]
