@@ -30,9 +30,14 @@ import pandas as pd
 
 from benchmarks.faults import put
 from benchmarks.results import record
-from tests.search.clusters import ROOT, Nodes, cluster
 from trainables.attempts import Attempts
 from trainables.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+sys.path.insert(0, str(ROOT / "tests" / "search"))  # clusters of several nodes are kept by what tests keep them by
+
+from clusters import Nodes, cluster  # noqa: E402
 
 STUDY = [
     "--languages", "en,de", "--limit", "16",
