@@ -66,17 +66,18 @@ class Workers:
         planner = planner or self.plan()
         paths = [[] for _ in range(self._number)]
         for _ in range(most):
-            if planner.finished:
+            planner.look()
+            if planner.idle:
                 return planner
             own = self._rng.choice(paths)
             own += [] if own else planner.take()
             if own:
                 result = self.result(own.pop(0))
                 planner.report(result)
-                if "error" in result:
+                if any(name in result for name in ("error", "held", "trouble")):
                     planner.give_back([stage.key for stage in own])
                     own.clear()
-        raise AssertionError(f"not finished: {planner.tree.remaining} stages remain")
+        raise AssertionError(f"not finished: {planner.counts()}")
 
     def result(self, stage):
         self.tried[stage.key] += 1

@@ -13,27 +13,6 @@ from search.study import Study
 from trainables.stage import WEIGHTS
 
 
-class Faulty(Workers):
-    """Workers whose results may also say that a stage is held, or that the store cannot be reached."""
-
-    def run(self, planner=None, most=5000):
-        planner = planner or self.plan()
-        paths = [[] for _ in range(self._number)]
-        for _ in range(most):
-            planner.look()
-            if planner.idle:
-                return planner
-            own = self._rng.choice(paths)
-            own += [] if own else planner.take()
-            if own:
-                result = self.result(own.pop(0))
-                planner.report(result)
-                if any(name in result for name in ("error", "held", "trouble")):
-                    planner.give_back([stage.key for stage in own])
-                    own.clear()
-        raise AssertionError(f"not finished: {planner.counts()}")
-
-
 class Others:
     """Stands for the watcher: what is told of each stage that another study holds."""
 
@@ -63,7 +42,7 @@ def undisturbed(world):
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_stage_that_another_study_makes_is_waited_for_and_taken(world, study, number):
-    workers = Faulty(study, number, trouble=held)
+    workers = Workers(study, number, trouble=held)
     planner = workers.plan()
     first = next(iter(planner.stages))
 
@@ -85,7 +64,7 @@ def test_a_stage_that_another_study_makes_is_waited_for_and_taken(world, study, 
 
 
 def test_a_stage_whose_holder_is_gone_is_taken_over(world, study):
-    workers = Faulty(study, 2, trouble=held)
+    workers = Workers(study, 2, trouble=held)
     planner = workers.plan()
     planner._watcher = Others(lambda key: "over")
     workers.run(planner)
@@ -96,7 +75,7 @@ def test_a_stage_whose_holder_is_gone_is_taken_over(world, study):
 
 
 def test_while_one_is_held_others_are_run(study):
-    workers = Faulty(study)
+    workers = Workers(study)
     planner = workers.plan()
     path = planner.take()
     planner.report({"key": path[0].key, "kind": path[0].kind, "worker": "w", "held": "elsewhere:1"})
@@ -115,7 +94,7 @@ def test_while_one_is_held_others_are_run(study):
 
 
 def test_full_memory_is_tried_with_half_the_batch(study):
-    workers = Faulty(study, trouble=lambda stage, attempt: {"error": "full", "oom": True} if attempt < 3 else None)
+    workers = Workers(study, trouble=lambda stage, attempt: {"error": "full", "oom": True} if attempt < 3 else None)
     planner = workers.plan()
     key = stage_of(planner, "pairs #0", "train").key
     workers.run(planner)
@@ -126,7 +105,7 @@ def test_full_memory_is_tried_with_half_the_batch(study):
 
 
 def test_a_lost_node_costs_no_attempt(study):
-    planner = Faulty(study).plan()
+    planner = Workers(study).plan()
     for number in range(5):
         (stage, *rest) = planner.take()
         planner.lost(stage.key, "its node was lost", "node", f"gone:{number}")
@@ -138,7 +117,7 @@ def test_a_lost_node_costs_no_attempt(study):
 
 def test_what_failed_three_times_is_quarantined_with_its_log(study):
     label = "pairs #0"
-    workers = Faulty(
+    workers = Workers(
         study,
         trouble=lambda stage, attempt: (
             {"error": "boom", "trace": f"line {attempt}"}
@@ -156,7 +135,7 @@ def test_what_failed_three_times_is_quarantined_with_its_log(study):
 
 
 def test_a_store_that_workers_cannot_reach_stops_the_study_and_blames_no_stage(study):
-    workers = Faulty(study, trouble=lambda stage, attempt: {"trouble": "disk full"})
+    workers = Workers(study, trouble=lambda stage, attempt: {"trouble": "disk full"})
     planner = workers.run()
     assert planner.stopped == "disk full"
     assert not planner.finished
@@ -172,20 +151,20 @@ def test_a_store_that_comes_back_stops_nothing(study):
         seen.append(stage)
         return {"trouble": "disk full"} if len(seen) % 3 == 0 else None
 
-    planner = Faulty(study, trouble=sometimes).run()
+    planner = Workers(study, trouble=sometimes).run()
     assert planner.finished
     assert not planner.stopped
 
 
 def test_a_stopped_study_gives_nothing_out_and_goes_on_the_next_time(world, study):
-    workers = Faulty(study)
+    workers = Workers(study)
     planner = workers.plan()
     for stage in planner.take():
         planner.report(workers.result(stage))
     planner.stop("by hand")
     planner.stop("later")
     assert (planner.stopped, planner.take(), planner.idle, planner.finished) == ("by hand", [], True, False)
-    again = Faulty(study_of(world)).run()
+    again = Workers(study_of(world)).run()
     assert again.rows == undisturbed(world)
 
 
@@ -203,7 +182,7 @@ def budgeted(world, budget, **more):
 SIZE = 100_000
 
 
-class Heavy(Faulty):
+class Heavy(Workers):
     """Train stages of 100 kB."""
 
     def result(self, stage):
