@@ -6,10 +6,10 @@ Both sides run the same loop (`trainables.bench`) on two workers that Tune uses 
 each in a process of its own. An independent trial trains a whole candidate and keeps its weights in memory; the tree
 also writes every stage to its store. Time counts from the start of the first stage to the end of the last.
 
-With n tasks in all orders of all subsets, S stages of intermediate tasks alone and D distinct ones, M = D + 1 candidates
-with the empty order, and c the cost of a candidate's targets (training and scoring) in mean intermediate stages, no tree
-saves more than R = (S + M c) / (D + M c). Told is how much of R is reached, and the time beside what no schedule beats,
-max(work / workers, longest path).
+With n tasks in all orders of all subsets, S stages of intermediate tasks alone and D distinct ones, M = D + 1
+candidates with the empty order, and c the cost of a candidate's targets (training and scoring) in mean intermediate
+stages, no tree saves more than R = (S + M c) / (D + M c). Told is how much of R is reached, and the time beside what no
+schedule beats, max(work / workers, longest path).
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 from uuid import uuid4

@@ -2,8 +2,8 @@
 
     python -m benchmarks.train [--shape micro|base|large] [--task mnli|squad] [--data-dir DIR] [--frozen] [--record]
 
-Both train on real MNLI (or SQuAD) for the same number of steps, alternating, several times. `Trainer` pads each batch to
-its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip gradients.
+Both train on real MNLI (or SQuAD) for the same number of steps, alternating, several times. `Trainer` pads each batch
+to its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip gradients.
 Told are real tokens (no padding) a second of the training loop, the ratio of the medians, and the loss at the end,
 which bucketing must not change but for noise. Shapes other than micro have random weights and a vocabulary of XLM-R's
 size, made from the data folder's text in all its languages, since no weights are at hand.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import chain, pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.kinds.base import Feature, labels_tensor
@@ -16,7 +18,10 @@ from trainables.stage import Scalar
 from trainables.watch import beat
 
 TOKENS = 4096
-"""Padded tokens of a batch that is scored."""
+"""Padded tokens of a batch that a decoder scores, which has a figure for every word of its vocabulary at each."""
+
+CPU_TOKENS, GPU_TOKENS = 1024, 16384
+"""Padded tokens of a batch that is scored: as many as a core's cache holds the states of, or as fill a GPU."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,14 @@ class Batch:
     ids: Tensor
     mask: Tensor
     labels: Tensor
+    host: NDArray[np.int64]
+    """The ids, in the host's memory."""
+
+    @property
+    def content(self) -> bytes:
+        """Equal for batches whose ids are equal."""
+        shape = self.host.shape[1].to_bytes(4, "little")
+        return hashlib.blake2b(self.host.tobytes(), digest_size=16, salt=shape).digest()
 
 
 def collate(task: str, features: Sequence[Feature], pad: int, device: torch.device) -> Batch:
@@ -35,16 +48,22 @@ def collate(task: str, features: Sequence[Feature], pad: int, device: torch.devi
 
     Whatever reads batches makes them here, so each is a sign of life and is counted (`watch.beat`).
     """
+    beat(examples=len(features), tokens=sum(len(row) for feature in features for row in feature.rows))
+    return padded(task, features, pad, device)
+
+
+def padded(task: str, features: Sequence[Feature], pad: int, device: torch.device) -> Batch:
+    """As `collate`, for batches that are not counted."""
     rows = [row for feature in features for row in feature.rows]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    beat(examples=len(features), tokens=int(lengths.sum()))
     length = int(lengths.max())
     mask = np.arange(length) < lengths[:, None]
     ids = np.full(mask.shape, pad, dtype=np.int64)
     ids[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
     labels = labels_tensor(features, length)
     tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)), labels
-    return Batch(task, list(features), *(_on(device, tensor) for tensor in tensors))
+    on_device = [_on(device, tensor) for tensor in tensors]
+    return Batch(task, list(features), on_device[0], on_device[1], on_device[2], ids)
 
 
 def _on(device: torch.device, tensor: Tensor) -> Tensor:
@@ -111,6 +130,11 @@ def parts(features: Sequence[Feature], split: int) -> list[list[Feature]]:
     count = max(1, min(split, len(features)))
     ends = [len(features) * number // count for number in range(count + 1)]
     return [list(features[start:end]) for start, end in pairwise(ends)]
+
+
+def scored_tokens(device: torch.device) -> int:
+    """Padded tokens of a batch that an encoder scores on a device."""
+    return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
 
 
 def scoring_batches(features: Sequence[Feature], tokens: int = TOKENS, split: int = 1) -> Iterator[list[int]]:

@@ -45,6 +45,7 @@ class Decoder(Encoder):
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
         for name, tensor in self._twins().items():
             self._base[name] = self._base[tensor]  # tied weights are kept once
+        self.base_layers = 0
         self._check()
 
     def _load(self) -> nn.Module:
@@ -96,6 +97,7 @@ class Decoder(Encoder):
         super().reset(weights)
         for name, parameter in self.encoder.named_parameters():
             parameter.copy_((weights or {}).get(f"encoder.{name}", self._base[name]))
+        self.base_layers = 0  # its layers fill a cache of keys and values, so none is passed over
 
     def _twins(self) -> dict[str, str]:
         """Second names of tied weights → the name they are stored by."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.batches import collate, scoring_batches
+from trainables.batches import collate, scored_tokens, scoring_batches
 from trainables.examples import Example, in_search_half
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.kinds.forms import kind_of
@@ -82,20 +82,22 @@ def predictions(
     kind = kind_of(task, model)
     pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
     stream = [feature for part in sets for feature in part.features]
-    first: list[int] = list(range(len(stream)))
+    first, tokens = list(range(len(stream))), scored_tokens(model.device)
     if distinct and model.language is None:  # with language adapters the same text may be read in two languages
         places: dict[Any, int] = {}
         first = [places.setdefault(feature.content, place) for place, feature in enumerate(stream)]
         kept = sorted(places.values())
         batches: Iterator[list[int]] = (
-            [kept[i] for i in b] for b in scoring_batches([stream[p] for p in kept], split=split)
+            [kept[i] for i in b] for b in scoring_batches([stream[p] for p in kept], tokens, split)
         )
     else:
         batches = spoken_batches(model, task, sets, split)
     found: list[Any] = [None] * len(stream)
     for chosen in batches:
         batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
-        told = kind.predict(task, head, model.states(batch.ids, batch.mask, layer), batch.mask, batch.features)
+        with model.lower.of(model, batch):
+            states = model.states(batch.ids, batch.mask, layer)
+        told = kind.predict(task, head, states, batch.mask, batch.features)
         for i, prediction in zip(chosen, told, strict=True):
             found[i] = prediction
     rest = iter(found[place] for place in first)
@@ -108,9 +110,9 @@ def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet], sp
     Where language adapters are on, no batch mixes languages, and the model speaks the one of the batch (MAD-X, arXiv
     2005.00052).
     """
-    stream = [feature for part in sets for feature in part.features]
+    stream, tokens = [feature for part in sets for feature in part.features], scored_tokens(model.device)
     if model.language is None:
-        yield from scoring_batches(stream, split=split)
+        yield from scoring_batches(stream, tokens, split)
         return
     of: dict[str, list[int]] = {}
     languages = (language_of(task, part, place) for part in sets for place in range(len(part.features)))
@@ -118,7 +120,7 @@ def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet], sp
         of.setdefault(language, []).append(place)
     for language, places in of.items():
         model.speak(language)
-        for chosen in scoring_batches([stream[place] for place in places], split=split):
+        for chosen in scoring_batches([stream[place] for place in places], tokens, split):
             yield [places[i] for i in chosen]
 
 
@@ -153,6 +155,8 @@ def scored(
     threshold: float | None,
 ) -> Result:
     """The figures of some of the examples, as if there were no others."""
+    if len(keep) == len(examples):
+        return kind.score(task, examples, features, predicted, threshold)
     place = {item: new for new, item in enumerate(keep)}
     rows = [(f, p) for f, p in zip(features, predicted, strict=True) if f.item in place]
     own = [replace(f, item=place[f.item]) for f, _ in rows]

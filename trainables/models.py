@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 
 from trainables.families import longest_text, model_config
 from trainables.language_folder import ENGLISH, LANGUAGE, LanguageFolder
+from trainables.lower import LowerStates
 from trainables.model_files import safely
 from trainables.watch import beat
 
@@ -67,6 +68,10 @@ class Encoder(nn.Module):
         self._masked_lm_head: list[nn.Module] | None = None  # a list, so that it is no module of this one
         self.device = torch.device(device)
         self.to(self.device)
+        self._places = self._layer_of_each()
+        self.lower = LowerStates()
+        self.base_layers = len(self.layers)
+        """How many of the lowest layers, with the embeddings below them, are the base model's own."""
         self._base: Weights = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}
 
     def _load(self) -> nn.Module:
@@ -88,6 +93,15 @@ class Encoder(nn.Module):
     def layers(self) -> nn.ModuleList:
         """The layers, the lowest first."""
         return next(module for module in self.encoder.modules() if isinstance(module, nn.ModuleList))
+
+    def _layer_of_each(self) -> dict[str, int]:
+        """The layer that each weight is of, from 0; -1 for the embeddings', and for what is of neither."""
+        places = {id(module): number for number, module in enumerate(self.layers)}
+        found = dict.fromkeys(self.encoder.state_dict(), -1)
+        for name, module in self.encoder.named_modules():
+            if id(module) in places:
+                found.update({f"{name}.{own}": places[id(module)] for own in module.state_dict()})
+        return found
 
     def states(self, ids: Tensor, mask: Tensor, layer: int = -1) -> Tensor:
         """Hidden states of a layer (-1: the last; 0: the embeddings), batch × length × width."""
@@ -119,6 +133,8 @@ class Encoder(nn.Module):
         own = self.encoder.state_dict()
         for name, tensor in self._base.items():
             own[name].copy_((weights or {}).get(f"encoder.{name}", tensor))
+        laid = (name.removeprefix("encoder.") for name in weights or {} if name.startswith("encoder."))
+        self.base_layers = max(0, min((self._places.get(name, -1) for name in laid), default=len(self.layers)))
 
     def attach(self, modules: Mapping[str, Any], weights: Weights, what: str, *, language: bool = False) -> None:
         """Put modules of the library `adapters` into the encoder, the first nearest to it, and a stage's weights into
@@ -133,6 +149,7 @@ class Encoder(nn.Module):
             with torch.random.fork_rng(devices=[]):  # it draws random numbers, and a stage's must not depend on that
                 adapters.init(self.encoder)
             self._opened = True
+        self.base_layers = 0
         self.modules_on = list(modules)  # before they are, so that what fails half-way is taken off again
         for name, config in modules.items():
             self.encoder.add_adapter(name, config=config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from trainables.failures import Diverged
 from trainables.heads import put_heads
 from trainables.kinds.base import Feature, Kind
 from trainables.kinds.forms import kind_of
+from trainables.lower import FeatureStates
 from trainables.methods import method, put_on
 from trainables.models import Encoder, Weights
 from trainables.robust import RobustLoss
@@ -98,12 +100,13 @@ def _steps(
     if robust and begun:
         robust.restore(begun, model.device)
     kinds = {task.name: kind_of(task, model) for task in tasks}
+    below = {} if robust else {name: model.lower.of_features(model, own) for name, own in features.items()}
     batches = training_batches(features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed, settings)
     for step, (task_name, chosen) in islice(enumerate(batches), len(losses), None):
         for group in optimizer.param_groups:
             group["lr"] = _rate(stage, step)
         optimizer.zero_grad(set_to_none=True)
-        losses.append(backward(model, kinds[task_name], task_name, chosen, robust, split))
+        losses.append(backward(model, kinds[task_name], task_name, chosen, robust, split, below.get(task_name)))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if (step + 1) % CHECKED_EVERY == 0:
@@ -128,12 +131,18 @@ def _decay(stage: Stage) -> float:
 
 
 def backward(
-    model: Encoder, kind: Kind, task: str, chosen: Sequence[Feature], robust: RobustLoss | None = None, split: int = 1
+    model: Encoder,
+    kind: Kind,
+    task: str,
+    chosen: Sequence[Feature],
+    robust: RobustLoss | None = None,
+    split: int = 1,
+    below: FeatureStates | None = None,
 ) -> Tensor:
     """Add the gradients of a batch's loss to the parameters', part by part; the loss.
 
-    Each part's mean loss counts by its share of what the whole batch's mean is over (`Kind.terms`). ValueError where
-    the task has no head.
+    Each part's mean loss counts by its share of what the whole batch's mean is over (`Kind.terms`). Layers that `below`
+    has the states of are not run. ValueError where the task has no head.
     """
     head = model.head(task)
     if head is None:
@@ -154,7 +163,8 @@ def backward(
         batch = collate(task, part, pad, model.device)
 
         def forward() -> Tensor:
-            states = model.states(batch.ids, batch.mask)  # noqa: B023 - called before the loop goes on
+            with below.given(batch) if below else nullcontext():  # noqa: B023 - called before the loop goes on
+                states = model.states(batch.ids, batch.mask)  # noqa: B023
             return kind.loss(head, states, batch.labels, batch.features)  # noqa: B023
 
         moved = None if noise is None else noise[first:row, : batch.ids.shape[1]]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from trainables.batches import collate, scoring_batches
+from trainables.batches import collate, scored_tokens, scoring_batches
 from trainables.edited import spelled
 from trainables.evaluate import EvaluationSet, predictions
 from trainables.examples import Example
@@ -87,7 +87,7 @@ class Victim:
         pad = int(self.model.tokenizer.pad_token_id)
         found: list[object] = [None] * len(features)
         margins = [0.0] * len(features)
-        for chosen in scoring_batches(features, split=self._split):
+        for chosen in scoring_batches(features, scored_tokens(self.model.device), self._split):
             batch = collate(self._task.name, [features[i] for i in chosen], pad, self.model.device)
             with self._precision():
                 states = self.model.states(batch.ids, batch.mask)
