@@ -357,7 +357,7 @@ def test_evaluation_does_not_depend_on_the_batches(model, kind, task, examples, 
     head = head_of(model, kind, task)
     sets = sets_of(task, {("test", "en"): examples, ("test", "de"): examples[::-1], ("dev", "en"): examples[:7]}, model)
     scores, items = evaluate(model, task, head, sets)
-    monkeypatch.setattr("trainables.evaluate.scoring_batches", lambda features, **_: scoring_batches(features, 200))
+    monkeypatch.setattr("trainables.evaluate.scoring_batches", lambda features, *_: scoring_batches(features, 200))
     assert evaluate(model, task, head, sets) == (scores, items)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from search.settings import load_settings
 from search.study import Study
-from trainables.batches import collate, scoring_batches
+from trainables.batches import CPU_TOKENS, collate, scoring_batches
 from trainables.bench import Bench, Workplace
 from trainables.data import DataSource
 from trainables.errors import Mistake
@@ -264,7 +264,7 @@ def test_without_language_adapters_batches_are_as_ever(tiny_model, tasks):
     model = Encoder(tiny_model)
     parts = sets(model, tasks["mini-tatoeba"], ("de", "sw"))
     stream = [feature for part in parts for feature in part.features]
-    assert list(spoken_batches(model, tasks["mini-tatoeba"], parts)) == list(scoring_batches(stream))
+    assert list(spoken_batches(model, tasks["mini-tatoeba"], parts)) == list(scoring_batches(stream, CPU_TOKENS))
     with pytest.raises(ValueError, match="was given no folder"):
         put_on(model, stage_of("mini-nli"), {})
 

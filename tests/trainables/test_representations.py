@@ -77,9 +77,7 @@ def test_batches_change_nothing(tiny, monkeypatch):
     """One sentence a batch, or many of several lengths: the same vectors."""
     (part,) = sets_of(TASK, tatoeba(["fi"], 30), tiny)
     together = sentence_vectors(tiny, TASK, part)
-    monkeypatch.setattr(
-        "trainables.evaluate.scoring_batches", lambda features, **_: ([i] for i in range(len(features)))
-    )
+    monkeypatch.setattr("trainables.evaluate.scoring_batches", lambda features, *_: ([i] for i in range(len(features))))
     alone = sentence_vectors(tiny, TASK, part)
     assert together.shape == (3, 60, 32)
     assert torch.allclose(together, alone, atol=1e-5)
