@@ -62,6 +62,9 @@ def read_json(path: Path, most: int = LARGEST_JSON, *, finite: bool = False) -> 
     return parse_json(read_file(path, most), finite=finite)
 
 
+_NESTED = {dict, list}
+
+
 def parse_json(content: bytes | str, *, finite: bool = False) -> Any:
     """JSON's content. ValueError, in words, where it is none, no UTF-8, or nested too deeply; with `finite` also where
     a number is NaN or infinite, which JSON does not have and Python reads."""
@@ -69,8 +72,11 @@ def parse_json(content: bytes | str, *, finite: bool = False) -> Any:
         found = json.loads(content, parse_constant=_no_number if finite else None)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    level, depth = [found], 0
-    while level := [inner for one in level for inner in _inside(one)]:
+    level, depth = [found] if type(found) in _NESTED else [], 0
+    # Every record of a store is looked at so: no calls, no subclasses, which a parser does not make.
+    while level := [
+        part for one in level for part in (one.values() if type(one) is dict else one) if type(part) in _NESTED
+    ]:
         depth += 1
         if depth > DEEPEST:
             raise ValueError("it is nested too deeply")
@@ -79,12 +85,6 @@ def parse_json(content: bytes | str, *, finite: bool = False) -> Any:
 
 def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no number of JSON")
-
-
-def _inside(value: Any) -> list[Any]:
-    """The lists and mappings in a value."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [part for part in parts if isinstance(part, dict | list)]
 
 
 def parse_yaml(text: str) -> Any:
