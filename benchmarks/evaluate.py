@@ -55,7 +55,7 @@ def by_language(model: Encoder, task: Any, head: Any, sets: list[EvaluationSet],
 def main() -> None:
     """Measure, print, and record where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=["micro", *SHAPES], default="micro")
+    parser.add_argument("--shape", choices=[*SHAPES], default="micro")
     parser.add_argument("--task", choices=["xnli", "udpos"], default="xnli")
     parser.add_argument("--limit", type=int, default=200, help="examples a language")
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
@@ -64,7 +64,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(made(given.shape, Path(folder), given.data_dir))
+        model = load_model(made(given.shape, Path(folder), given.data_dir, given.task))
     source = DataSource(data_dir=str(given.data_dir), limit=given.limit)
     task = source.resolved(load_task(given.task, "--task"))
     examples = {("test", code): rows for code, rows in source.load(task, "test").items()}

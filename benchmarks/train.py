@@ -5,8 +5,9 @@
 Both train on real MNLI (or SQuAD) for the same number of steps, alternating, several times. `Trainer` pads each batch
 to its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip gradients.
 Told are real tokens (no padding) a second of the training loop, the ratio of the medians, and the loss at the end,
-which bucketing must not change but for noise. Shapes other than micro have random weights and a vocabulary of XLM-R's
-size, made from the data folder's text in all its languages, since no weights are at hand.
+which bucketing must not change but for noise. No weights are at hand, so they are random, and the vocabulary is made
+from the data folder's text: `micro` has the shipped encoder's shape, with 7,000 pieces of the task's own text, the
+others matrices of 250,002 words, of which pieces are found for a part in the folder's languages.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from benchmarks.results import record
 from trainables import train as training
 from trainables.batches import collate
 from trainables.data import DataSource
-from trainables.fingerprint import MICRO
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of, load_model
 from trainables.methods.settings import MethodSettings, scalars
@@ -45,20 +45,26 @@ from trainables.train import train
 from trainables.used_rows import only_used_rows
 from trainables.watch import counts, work
 
-VOCABULARY = 250_002
-"""XLM-R's."""
-
 
 class Shape(NamedTuple):
-    """An encoder's shape: layers, width, inner width, heads."""
+    """An encoder's shape: layers, width, inner width, heads, words; and whether the text of its vocabulary is the
+    task's alone."""
 
     layers: int
     width: int
     inner: int
     heads: int
+    words: int
+    own_text: bool = False
 
 
-SHAPES = {"base": Shape(12, 768, 3072, 12), "large": Shape(24, 1024, 4096, 16)}
+SHAPES = {
+    "micro": Shape(3, 128, 256, 4, 7000, True), "base": Shape(12, 768, 3072, 12, 250_002),
+    "large": Shape(24, 1024, 4096, 16, 250_002),
+}  # fmt: skip
+
+MOST_TEXT = 40_000_000
+"""Characters that a vocabulary is made from."""
 
 RATE, DECAY, WARMUP = 2e-5, 0.01, 1
 
@@ -80,14 +86,12 @@ class Measured(NamedTuple):
 # --- the model and the data -------------------------------------------------------------------------------------------
 
 
-def made(shape: str, folder: Path, data: Path) -> str:
-    """An encoder of a shape with random weights and a vocabulary of XLM-R's size; the shipped one for `micro`."""
-    if shape == "micro":
-        return str(MICRO)
+def made(shape: str, folder: Path, data: Path, task: str) -> str:
+    """An encoder of a shape with random weights, and a tokenizer."""
     own = SHAPES[shape]
-    tokenizer = train_tokenizer(texts(data), VOCABULARY)
+    tokenizer = train_tokenizer(texts(data, task if own.own_text else "*"), own.words)
     config = XLMRobertaConfig(
-        vocab_size=VOCABULARY, hidden_size=own.width, num_hidden_layers=own.layers, intermediate_size=own.inner,
+        vocab_size=own.words, hidden_size=own.width, num_hidden_layers=own.layers, intermediate_size=own.inner,
         num_attention_heads=own.heads, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5,
         pad_token_id=1, bos_token_id=0, eos_token_id=2,
     )  # fmt: skip
@@ -97,14 +101,17 @@ def made(shape: str, folder: Path, data: Path) -> str:
     return str(folder)
 
 
-def texts(data: Path) -> Iterator[str]:
-    """All text of the data folder, for a vocabulary."""
-    for path in sorted(data.glob("*/*.jsonl.gz")):
+def texts(data: Path, task: str) -> Iterator[str]:
+    """Text of the data folder's tasks, for a vocabulary: as much of each file."""
+    paths = sorted(data.glob(f"{task}/*.jsonl.gz"))
+    for path in paths:
+        left = MOST_TEXT // len(paths)
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
                 for value in json.loads(line).values():
-                    if isinstance(value, str) and len(value) > 20:
+                    if isinstance(value, str) and len(value) > 20 and left > 0:
                         yield value[:2000]
+                        left -= len(value)
 
 
 class Task(NamedTuple):
@@ -222,7 +229,7 @@ def trainers(
 def main() -> int:
     """Measure, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", choices=["micro", *SHAPES], default="micro")
+    parser.add_argument("--shape", choices=[*SHAPES], default="micro")
     parser.add_argument("--task", choices=["mnli", "squad"], default="mnli")
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
     parser.add_argument("--steps", type=int, default=0, help="0: as many as the shape's size allows")
@@ -235,7 +242,7 @@ def main() -> int:
     torch.set_num_threads(given.threads or os.cpu_count() or 1)
     steps = given.steps or {"micro": 150, "base": 6, "large": 3}[given.shape]
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(made(given.shape, Path(folder), given.data_dir))
+        model = load_model(made(given.shape, Path(folder), given.data_dir, given.task))
         own = loaded(model, given.task, given.data_dir, 384 if given.task == "squad" else 128)
         sides = {
             "ours": lambda seed: ours(model, own, steps, given.batch, given.frozen, seed),
