@@ -14,7 +14,8 @@ from perturb.measure import Figure, attack_figures, mean
 from perturb.recipes.settings import AttackSettings
 from perturb.suite import Item, SuiteSettings
 from trainables.edited import item_of, vocabulary
-from trainables.evaluate import EvaluationSet, in_search_half
+from trainables.evaluate import EvaluationSet
+from trainables.examples import in_search_half
 from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
 from trainables.perturbations import ATTACK, Lookup, attacks

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,14 +36,20 @@ def collate(task: str, features: Sequence[Feature], pad: int, device: torch.devi
     Whatever reads batches makes them here, so each is a sign of life and is counted (`watch.beat`).
     """
     rows = [row for feature in features for row in feature.rows]
-    beat(examples=len(features), tokens=sum(map(len, rows)))
-    length = max(map(len, rows))
-    ids = torch.full((len(rows), length), pad)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor(row)
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    beat(examples=len(features), tokens=int(lengths.sum()))
+    length = int(lengths.max())
+    mask = np.arange(length) < lengths[:, None]
+    ids = np.full(mask.shape, pad, dtype=np.int64)
+    ids[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
     labels = labels_tensor(features, length)
-    return Batch(task, list(features), ids.to(device), mask.to(device), labels.to(device))
+    tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)), labels
+    return Batch(task, list(features), *(_on(device, tensor) for tensor in tensors))
+
+
+def _on(device: torch.device, tensor: Tensor) -> Tensor:
+    """The tensor on a device. To a GPU it is copied while the host goes on."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def sampling_weights(sizes: Sequence[int], settings: Mapping[str, Scalar]) -> list[float]:

@@ -29,6 +29,7 @@ from trainables.data import DataSource
 from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
+from trainables.failures import MissingParent
 from trainables.fingerprint import model_fingerprint
 from trainables.heads import heads_in
 from trainables.icl import Demonstrations, evaluate_icl
@@ -95,16 +96,6 @@ class Outcome:
     queries: int = 0
 
 
-class MissingParent(Exception):
-    """The weights of a stage that another starts from are not in the store, or not as they were written: its parent's,
-    or those that hold a task's head."""
-
-    def __init__(self, key: str, what: str) -> None:
-        """`key` is that stage's."""
-        super().__init__(what)
-        self.key = key
-
-
 class Bench:
     """Runs stages. One process keeps one bench, so the model is loaded once and a child finds its parent in memory."""
 
@@ -164,7 +155,7 @@ class Bench:
     def run(self, stage: Stage, attempt: Attempt = FIRST) -> Outcome:
         """Make a stage and store it, unless it is stored.
 
-        Raises attempts.Held where another worker is at it, MissingParent or train.Diverged where it cannot be made.
+        Raises attempts.Held where another worker is at it, MissingParent or Diverged where it cannot be made.
         """
         start = time.monotonic()
         if self.store.has(stage.key):

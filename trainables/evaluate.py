@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from trainables.batches import collate, scoring_batches
-from trainables.examples import Example
+from trainables.examples import Example, in_search_half
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.kinds.forms import kind_of
 from trainables.language_folder import ENGLISH, spoken
@@ -131,12 +130,6 @@ def language_of(task: Task, part: EvaluationSet, place: int) -> str:
     if task.kind == "mining" and part.examples[part.features[place].item].label == "target":
         return ENGLISH
     return spoken(part.language)
-
-
-def in_search_half(unit: str) -> bool:
-    """Whether a test item (`Kind.unit`) belongs to the half that an oracle selection may see; the same in every
-    language."""
-    return hashlib.sha256(f"half {unit}".encode()).digest()[0] < 128
 
 
 def portions_of(kind: Kind, part: EvaluationSet) -> Iterator[tuple[Portion, list[int]]]:

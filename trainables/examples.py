@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -48,3 +49,9 @@ class Example:
 
 
 Examples = Sequence[Example]
+
+
+def in_search_half(unit: str) -> bool:
+    """Whether a test item (`Kind.unit`) belongs to the half that an oracle selection may see; the same in every
+    language."""
+    return hashlib.sha256(f"half {unit}".encode()).digest()[0] < 128

@@ -21,8 +21,8 @@ from trainables.continuations import generate, logprobs
 from trainables.data import DataSource
 from trainables.decoder import Decoder, Prompt
 from trainables.errors import Mistake
-from trainables.evaluate import EvaluationSet, Portion, in_search_half
-from trainables.examples import Example
+from trainables.evaluate import EvaluationSet, Portion
+from trainables.examples import Example, in_search_half
 from trainables.kinds import KINDS
 from trainables.kinds.prompted import Prompter, figures
 from trainables.metrics import mean_of

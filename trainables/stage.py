@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 Scalar = str | int | float | bool | None
 
-RECIPE = 3
+RECIPE = 4
 """Raised by hand whenever the training or scoring code changes what a stage computes."""
 
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from torch import nn
 
-from trainables.bench import Bench, MissingParent
+from trainables.bench import Bench
 from trainables.decoder import Decoder
 from trainables.errors import Mistake
 from trainables.evaluate import predictions, sets_of
 from trainables.examples import Example
+from trainables.failures import MissingParent
 from trainables.icl import Demonstrations
 from trainables.kinds.forms import kind_of
 from trainables.methods import put_on

@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from torch.optim import AdamW
 
 from trainables.batches import collate, parts, training_batches
+from trainables.failures import Diverged
 from trainables.heads import put_heads
 from trainables.kinds.base import Feature, Kind
 from trainables.kinds.forms import kind_of
@@ -21,13 +22,10 @@ from trainables.models import Encoder, Weights
 from trainables.robust import RobustLoss
 from trainables.stage import Stage
 from trainables.tasks import Task
+from trainables.used_rows import only_used_rows
 
 CHECKED_EVERY = 32
 """Steps after which the losses are looked at: each look waits for the GPU, and what has diverged stays so."""
-
-
-class Diverged(Exception):
-    """The loss of a stage is no finite number, and no longer will be."""
 
 
 class Trained(NamedTuple):
@@ -71,20 +69,39 @@ def train(
     for name, other in model.heads.items():
         if name not in own:
             other.requires_grad_(False)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     size = model.size()
-    rate = float(settings["learning_rate"] or 0.0)
-    optimizer = AdamW(parameters, lr=rate, weight_decay=float(settings["weight_decay"] or 0.0), fused=True)
     robust = RobustLoss(settings, stage.random_seed) if settings.get("robust") else None
+    if robust:
+        robust.radius(model.encoder.get_input_embeddings())
+    with only_used_rows(model, features, _decay(stage)):
+        values, state = _steps(model, stage, tasks, features, robust, begun, split)
+    method(stage.method).finish(model, settings)
+    tenth = max(1, len(values) // 10)
+    figures = {"loss_first": sum(values[:tenth]) / tenth, "loss_last": sum(values[-tenth:]) / tenth, **size}
+    return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+
+
+def _steps(
+    model: Encoder,
+    stage: Stage,
+    tasks: Sequence[Task],
+    features: Mapping[str, Sequence[Feature]],
+    robust: RobustLoss | None,
+    begun: Weights | None,
+    split: int,
+) -> tuple[list[float], Weights]:
+    """All steps of a stage; their losses, and its state where it is `resumable`."""
+    settings = stage.settings
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = AdamW(parameters, lr=_rate(stage, 0), weight_decay=float(settings["weight_decay"] or 0.0), fused=True)
     losses = _go_on(model, optimizer, parameters, begun) if begun else []
     if robust and begun:
         robust.restore(begun, model.device)
-    warmup = max(1, int(settings["warmup"] or 1))
     kinds = {task.name: kind_of(task, model) for task in tasks}
     batches = training_batches(features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed, settings)
     for step, (task_name, chosen) in islice(enumerate(batches), len(losses), None):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / warmup)
+            group["lr"] = _rate(stage, step)
         optimizer.zero_grad(set_to_none=True)
         losses.append(backward(model, kinds[task_name], task_name, chosen, robust, split))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -95,11 +112,19 @@ def train(
     if not math.isfinite(values[-1]) or not _finite(parameters):
         raise _diverged(values, stage)
     state = _state(model, optimizer, parameters, losses) if stage.resumable else {}
-    state |= robust.state() if robust and stage.resumable else {}
-    method(stage.method).finish(model, settings)
-    tenth = max(1, len(values) // 10)
-    figures = {"loss_first": sum(values[:tenth]) / tenth, "loss_last": sum(values[-tenth:]) / tenth, **size}
-    return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+    return values, state | (robust.state() if robust and stage.resumable else {})
+
+
+def _rate(stage: Stage, step: int) -> float:
+    """The learning rate of a step: it rises for `warmup` steps and then stays."""
+    warmup = max(1, int(stage.settings["warmup"] or 1))
+    return float(stage.settings["learning_rate"] or 0.0) * min(1.0, (step + 1) / warmup)
+
+
+def _decay(stage: Stage) -> float:
+    """What weight decay leaves of a weight that never has a gradient, after all steps."""
+    share = float(stage.settings["weight_decay"] or 0.0)
+    return math.prod(1.0 - _rate(stage, step) * share for step in range(stage.steps))
 
 
 def backward(

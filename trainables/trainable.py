@@ -1,4 +1,7 @@
-"""The Ray Tune Trainable: a path of stages on one worker, one stage a `step()`. The only file here that imports Ray."""
+"""The Ray Tune Trainable: a path of stages on one worker, one stage a `step()`. The only file here that imports Ray.
+
+The driver imports it too, so what only workers need (torch, models: ten seconds of a core) is imported in them alone.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,21 @@ import time
 import traceback
 from dataclasses import asdict
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 
-from trainables import oom
 from trainables.attempt import Attempt
 from trainables.attempts import Held
-from trainables.bench import Bench, MissingParent, Workplace
+from trainables.failures import Diverged, MissingParent
 from trainables.shipped import here
 from trainables.stage import Stage
 from trainables.store import StoreTrouble
-from trainables.train import Diverged
+
+if TYPE_CHECKING:
+    from trainables.bench import Bench
 
 HOLD_SECONDS = 0.1
 
@@ -70,7 +74,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
             _log_to_stdout()
             while _benches:
                 _benches.popitem()[1].stop()
-            _benches[place] = Bench(Workplace(**here(json.loads(place)))).start()
+            _benches[place] = _new_bench(place)
         self._bench = _benches[place]
         self._path = [Stage.from_json(text) for text in json.loads(config["path"])]
         self._labels = dict(zip((stage.key for stage in self._path), json.loads(config["labels"]), strict=True))
@@ -121,6 +125,8 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
 
     def _failure(self, label: str, error: Exception) -> dict[str, Any]:
         """What is told of an error; what the failed stage has left in memory is let go."""
+        from trainables import oom
+
         trace = "".join(traceback.format_exception(error))[-TRACE:]
         _log.error("%s failed\n%s", label, trace)
         told: dict[str, Any] = {"error": f"{type(error).__name__}: {error}", "trace": trace}
@@ -138,6 +144,13 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing, likewise."""
+
+
+def _new_bench(place: str) -> Bench:
+    """A worker's bench for a workplace (JSON), at work."""
+    from trainables.bench import Bench, Workplace
+
+    return Bench(Workplace(**here(json.loads(place)))).start()
 
 
 def _log_to_stdout() -> None:

@@ -181,7 +181,7 @@ def _attacked(run: Run, target: str, results: Results) -> pd.DataFrame:
     texts = [name for name in ("candidate", "language", "cluster", "id") if name in there]
     rows = parquet.read_table(path, columns=kept, filters=wanted, read_dictionary=texts).to_pandas()
     if results.portion == "report":
-        from trainables.evaluate import in_search_half  # imports torch
+        from trainables.examples import in_search_half
 
         seen = {name: in_search_half(str(name)) for name in rows.id.unique()}
         rows = rows[~rows.id.map(seen).astype(bool)]

@@ -186,7 +186,7 @@ class _Table:
 
 def _in_report_half(ids: _Numbers) -> NDArray[np.bool_]:
     """Whether each id is of the half of the test items that no selection has seen."""
-    from trainables.evaluate import in_search_half  # imports torch
+    from trainables.examples import in_search_half
 
     return np.array([not in_search_half(str(name)) for name in ids.of], dtype=bool)
 

@@ -14,7 +14,7 @@ from made_runs import made_run
 from search.analysis.items import both_intervals, item_variances, items, main_variance, sample_variance
 from search.analysis.predictions import items_of
 from search.results import load
-from trainables.evaluate import in_search_half
+from trainables.examples import in_search_half
 
 TARGETS = {"mini-xnli": ["en", "de", "sw"], "mini-tatoeba": ["de", "sw"]}
 ORDERS = ["none", "mini-nli", "mini-tags", "mini-nli>mini-tags"]

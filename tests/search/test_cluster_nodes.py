@@ -64,6 +64,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finish(start(folder, "--max-concurrent", "1"), folder)
 
 
+@pytest.mark.slow  # the next one loses a node besides, and compares as much
 def test_three_nodes_give_the_scores_of_one(three: Nodes, alone: Path, tmp_path: Path):
     folder = finish(start(tmp_path, "--address", three.address, env=three.env), tmp_path)
     pd.testing.assert_frame_equal(scores(folder), scores(alone), check_exact=True)
@@ -86,6 +87,8 @@ def test_a_node_lost_in_the_middle_costs_what_ran_there(three: Nodes, alone: Pat
     there = {key for key, about in found if about["pid"] in lost and about.get("ended") != "stored"}
     assert again == there, "a stage was repeated that did not run on the lost node, or one that did was not"
     assert there, "nothing ran on the node that was lost"
+    text = "".join(path.read_text() for path in (folder / "manifest.json", folder / "config.yaml"))
+    assert three.env["RAY_AUTH_TOKEN"] not in text
 
 
 def remove_a_working_node(nodes: Nodes, process: subprocess.Popen[str], folder: Path) -> set[int]:

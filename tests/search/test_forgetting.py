@@ -19,10 +19,11 @@ from search.settings import load_settings
 from search.study import Study
 from search.study_prices import StudyPrices
 from search.tree import StageTree
-from trainables.bench import Bench, MissingParent, Workplace
+from trainables.bench import Bench, Workplace
 from trainables.data import DataSource
 from trainables.errors import Mistake
 from trainables.evaluate import evaluate, sets_of
+from trainables.failures import MissingParent
 from trainables.kinds.forms import kind_of
 from trainables.methods import put_on
 from trainables.stage import FORGETTING, WEIGHTS, Stage

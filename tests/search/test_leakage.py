@@ -14,7 +14,7 @@ from search.study import Study
 from trainables.bench import Bench, Workplace
 from trainables.config import names
 from trainables.data import DataSource
-from trainables.evaluate import in_search_half
+from trainables.examples import in_search_half
 from trainables.kinds import KINDS
 
 

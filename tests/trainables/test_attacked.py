@@ -14,7 +14,8 @@ from perturb.recipes.settings import AttackSettings
 from trainables import victim as victim_module
 from trainables.attacked import Attacks
 from trainables.edited import WORDS, spelled
-from trainables.evaluate import evaluate, in_search_half, sets_of
+from trainables.evaluate import evaluate, sets_of
+from trainables.examples import in_search_half
 from trainables.fingerprint import model_path
 from trainables.kinds import KINDS
 from trainables.models import Encoder

@@ -16,13 +16,13 @@ from safetensors.torch import load
 
 from trainables import bench as bench_module
 from trainables.attempts import Attempts
-from trainables.bench import PREDICTIONS, WEIGHTS, Bench, MissingParent, Workplace
+from trainables.bench import PREDICTIONS, WEIGHTS, Bench, Workplace
 from trainables.data import DataSource
-from trainables.evaluate import in_search_half
+from trainables.examples import in_search_half
+from trainables.failures import Diverged, MissingParent
 from trainables.stage import STATE, Stage
 from trainables.store import Store
 from trainables.tasks import load_task
-from trainables.train import Diverged
 
 TASKS = ("mini-nli", "mini-pos", "mini-topic", "mini-xnli", "mini-tatoeba")
 LANGUAGES = ["en", "de", "ru"]

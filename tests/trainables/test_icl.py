@@ -17,8 +17,8 @@ from trainables.continuations import generate, logprobs
 from trainables.data import DataSource
 from trainables.decoder import Decoder, Prompt, Texts
 from trainables.errors import Mistake
-from trainables.evaluate import EvaluationSet, in_search_half, sets_of
-from trainables.examples import Answer, Example
+from trainables.evaluate import EvaluationSet, sets_of
+from trainables.examples import Answer, Example, in_search_half
 from trainables.icl import Demonstrations, balanced, choose, evaluate_icl, likelihoods, predict
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of

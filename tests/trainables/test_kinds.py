@@ -15,8 +15,8 @@ from torch import nn
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
 from trainables.batches import collate, scoring_batches
-from trainables.evaluate import evaluate, in_search_half, sets_of
-from trainables.examples import Answer, Example
+from trainables.evaluate import evaluate, sets_of
+from trainables.examples import Answer, Example, in_search_half
 from trainables.fingerprint import MICRO
 from trainables.kinds import KINDS, Feature
 from trainables.kinds.base import IGNORED, TextFrame

@@ -10,7 +10,8 @@ from perturbing import EDITS, TASKS, by_cell, head_of, portions_of, sets_for, su
 
 from trainables import perturbed as module
 from trainables.edited import changed
-from trainables.evaluate import EvaluationSet, evaluate, in_search_half, predictions, sets_of
+from trainables.evaluate import EvaluationSet, evaluate, predictions, sets_of
+from trainables.examples import in_search_half
 from trainables.kinds import KINDS
 from trainables.models import Encoder
 from trainables.perturbed import SUITE, choose, evaluate_edited, stream_of

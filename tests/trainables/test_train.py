@@ -11,6 +11,7 @@ import torch
 from trainables import train as train_module
 from trainables.batches import collate, scoring_batches, training_batches
 from trainables.data import DataSource
+from trainables.failures import Diverged
 from trainables.kinds import KINDS
 from trainables.kinds.base import Feature
 from trainables.methods import IN_CONTEXT, METHODS
@@ -18,7 +19,7 @@ from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
 from trainables.stage import Stage
 from trainables.tasks import load_task
-from trainables.train import CHECKED_EVERY, Diverged, train
+from trainables.train import CHECKED_EVERY, train
 from trainables.watch import counts, work
 
 SETTINGS = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01}
