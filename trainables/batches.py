@@ -35,16 +35,33 @@ def collate(task: str, features: Sequence[Feature], pad: int, device: torch.devi
 
     Whatever reads batches makes them here, so each is a sign of life and is counted (`watch.beat`).
     """
-    rows = [row for feature in features for row in feature.rows]
+    ids, mask = _padded([features], pad)
+    labels = labels_tensor(features, ids.shape[1])
+    return Batch(task, list(features), *(_on(device, tensor) for tensor in (ids, mask, labels)))
+
+
+def collate_together(
+    batches: Sequence[Sequence[Feature]], pad: int, device: torch.device
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Several batches one below the other: ids and mask, padded to the longest of all, and the labels of each, padded
+    as in a batch of its own. Each is counted as one."""
+    ids, mask = _padded(batches, pad)
+    labels = [labels_tensor(features, max(feature.length for feature in features)) for features in batches]
+    return _on(device, ids), _on(device, mask), [_on(device, tensor) for tensor in labels]
+
+
+def _padded(batches: Sequence[Sequence[Feature]], pad: int) -> tuple[Tensor, Tensor]:
+    """The ids of all rows, rows × length, and where they are no padding."""
+    rows: list[list[int]] = []
+    for features in batches:
+        own = [row for feature in features for row in feature.rows]
+        beat(examples=len(features), tokens=sum(map(len, own)))
+        rows += own
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    beat(examples=len(features), tokens=int(lengths.sum()))
-    length = int(lengths.max())
-    mask = np.arange(length) < lengths[:, None]
+    mask = np.arange(int(lengths.max())) < lengths[:, None]
     ids = np.full(mask.shape, pad, dtype=np.int64)
     ids[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
-    labels = labels_tensor(features, length)
-    tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)), labels
-    return Batch(task, list(features), *(_on(device, tensor) for tensor in tensors))
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
 def _on(device: torch.device, tensor: Tensor) -> Tensor:

@@ -60,14 +60,7 @@ def train(
     Diverged at most `CHECKED_EVERY` steps after the weights have become no numbers.
     """
     settings = stage.settings
-    torch.manual_seed(stage.random_seed)
-    put_on(model, stage, parent or {})
-    put_heads(model, tasks, parent or {}, carried)
-    method(stage.method).prepare(model, settings)
-    own = {task.name.replace(".", "_") for task in tasks}
-    for name, other in model.heads.items():
-        if name not in own:
-            other.requires_grad_(False)
+    set_up(model, stage, tasks, parent or {}, carried)
     size = model.size()
     robust = RobustLoss(settings, stage.random_seed) if settings.get("robust") else None
     if robust:
@@ -77,6 +70,20 @@ def train(
     method(stage.method).finish(model, settings)
     figures = {**losses(values), **size}
     return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+
+
+def set_up(
+    model: Encoder, stage: Stage, tasks: Sequence[Task], parent: Weights, carried: Collection[Task] = ()
+) -> None:
+    """The model as a stage's training begins: the parent's weights, modules, heads, and what is trained of them."""
+    torch.manual_seed(stage.random_seed)
+    put_on(model, stage, parent)
+    put_heads(model, tasks, parent, carried)
+    method(stage.method).prepare(model, stage.settings)
+    own = {task.name.replace(".", "_") for task in tasks}
+    for name, other in model.heads.items():
+        if name not in own:
+            other.requires_grad_(False)
 
 
 def losses(values: Sequence[float]) -> dict[str, float]:
