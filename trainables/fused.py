@@ -39,6 +39,10 @@ OWN = frozenset(
 """Settings in which stages that are trained together may differ."""
 
 
+TOKENS = 1024
+"""Padded tokens that are read in one pass: about what the caches of a processor hold the states of."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What `train.train` is given of one stage."""
@@ -71,6 +75,19 @@ def fits(model: Encoder) -> bool:
     return not isinstance(model, Decoder) and model.encoder.config.model_type in FAMILIES
 
 
+@dataclass
+class Drawn:
+    """A trial's batch of a step."""
+
+    trial: Trial
+    task: str
+    features: list[Feature]
+
+    def __post_init__(self) -> None:
+        self.rows = sum(len(feature.rows) for feature in self.features)
+        self.length = max(feature.length for feature in self.features)
+
+
 class Trial:
     """A stage while it is trained with others."""
 
@@ -81,15 +98,16 @@ class Trial:
         self.job, self.heads, self.size = job, model.heads, model.size()
         self.stream = Stream(drawing(model.device), model.device)
         self.kinds = {task.name: kind_of(task, model) for task in job.tasks}
-        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        tuned = {n: p.detach().clone() for n, p in parameters.items() if n.startswith("encoder.")}
-        course = Course(stage, list({**parameters, **tuned}.values()), job.begun)
+        parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        own = {n: p.detach().clone().requires_grad_() for n, p in parameters.items() if n.startswith("encoder.")}
+        self.parameters = {**parameters, **own}
+        prompt = int(stage.settings.get("prompt_length") or 0) if stage.method == "prompt" else 0
+        modules = {**_former(model), **own}
+        self.own = Own(modules, _moved(model, job.parent), prompt, max(0, len(model.modules_on) - 1))
+        self.course = Course(stage, list(self.parameters.values()), job.begun)
         if job.begun:
             self.stream.state = {name: t for name, t in job.begun.items() if name in self.stream.state}
-        self.course, self.batches = course, course.batches(job.features)
-        self.parameters = dict(zip(parameters, course.parameters, strict=True))
-        self.own = Own(tuned, _former(model), _moved(model, job.parent), len(model.modules_on) - 1)
-        self.prompt = int(stage.settings.get("prompt_length") or 0) if stage.method == "prompt" else 0
+        self.batches = self.course.batches(job.features)
         self.diverged: Diverged | None = None
 
     @property
@@ -97,19 +115,13 @@ class Trial:
         """Whether there is nothing more to train."""
         return self.diverged is not None or len(self.course.losses) >= self.job.stage.steps
 
-    def begin(self) -> tuple[str, list[Feature]]:
-        """The next batch; the heads have no gradients yet."""
-        for name, parameter in self.parameters.items():
-            if not name.startswith("encoder."):
-                parameter.grad = None
-        return next(self.batches)
-
-    def loss(self, task: str, states: Tensor, labels: Tensor, chosen: Sequence[Feature]) -> Tensor:
+    def loss(self, drawn: Drawn, states: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch. ValueError where the task has no head."""
-        place = task.replace(".", "_")
+        place = drawn.task.replace(".", "_")
         if place not in self.heads:
-            raise ValueError(f"{task} cannot be trained on")
-        return self.kinds[task].loss(self.heads[place], states, labels, chosen)
+            raise ValueError(f"{drawn.task} cannot be trained on")
+        own = states[:, : drawn.length] if drawn.length < states.shape[1] else states
+        return self.kinds[drawn.task].loss(self.heads[place], own, labels, drawn.features)
 
     def step(self, loss: Tensor) -> None:
         """Update the parameters, which have their gradients."""
@@ -137,8 +149,10 @@ class Trial:
         return Trained(model.tuned(), {**losses(values), **self.size}, state)
 
 
-def train_together(model: Encoder, jobs: Sequence[Job]) -> list[Trained | Diverged]:
+def train_together(model: Encoder, jobs: Sequence[Job], tokens: int = TOKENS) -> list[Trained | Diverged]:
     """What `train` gives of each job, equal but for rounding; in the place of one that diverged its exception.
+
+    A pass reads at most so many padded `tokens`: of a step's batches those of similar length together.
 
     ValueError for jobs that may not be trained together.
     """
@@ -148,49 +162,60 @@ def train_together(model: Encoder, jobs: Sequence[Job]) -> list[Trained | Diverg
         raise ValueError(f"these stages cannot be trained together: {', '.join(job.stage.key for job in jobs)}")
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         trials = set_up_all(model, jobs)
-        steps(model, trials)
+        run_steps(model, trials, tokens)
         return [trial.result(model) for trial in trials]
 
 
 def set_up_all(model: Encoder, jobs: Sequence[Job]) -> list[Trial]:
-    """The trials of the jobs. On the model stay the modules of the one that has most of them."""
+    """The trials of the jobs. On the model stay the base model's weights, and the modules of the trial with most."""
     order = sorted(range(len(jobs)), key=lambda place: len(modules_in(jobs[place].parent)))
     made = {place: Trial(model, jobs[place]) for place in order}
+    model.lay()
+    model.encoder.requires_grad_(False)
+    for trial in made.values():
+        trial.own = trial.own.raised(made[order[-1]].own.former)
     return [made[place] for place in range(len(jobs))]
 
 
-def steps(model: Encoder, trials: Sequence[Trial], most: int | None = None) -> None:
+def run_steps(model: Encoder, trials: Sequence[Trial], tokens: int, most: int | None = None) -> None:
     """All steps of all trials, or so many; a trial that is over leaves the others."""
-    model.lay()
-    model.encoder.requires_grad_(False)
-    model.encoder.train()
-    while left := [trial for trial in trials if not trial.over]:
-        prompts = [trial.prompt for trial in left if trial.prompt]
-        stack = Stack([trial.own for trial in left], max(0, len(model.modules_on) - 1), prompts)
-        model.prompt_rows = max(prompts) if model.prompt_rows else 0
-        with in_place(model.encoder, stack):
-            while not any(trial.over for trial in left):
-                if most is not None:
-                    if not most:
-                        return
-                    most -= 1
-                _step(model, left, stack)
+    stack = Stack()
+    with in_place(model.encoder, stack):
+        while (left := [trial for trial in trials if not trial.over]) and most != 0:
+            drawn = [Drawn(trial, *next(trial.batches)) for trial in left]
+            for together in passes(drawn, tokens):
+                _pass(model, together, stack)
+            most = None if most is None else most - 1
 
 
-def _step(model: Encoder, trials: Sequence[Trial], stack: Stack) -> None:
-    """One step of each trial."""
-    drawn = [trial.begin() for trial in trials]
-    batches = [chosen for _, chosen in drawn]
+def passes(drawn: Sequence[Drawn], tokens: int) -> list[list[Drawn]]:
+    """The batches of a step in passes of at most so many padded tokens, those of similar length together. One that is
+    longer is read alone."""
+    found: list[list[Drawn]] = []
+    rows = 0
+    for one in sorted(drawn, key=lambda one: -one.length):
+        rows += one.rows
+        if not found or rows * found[-1][0].length > tokens:
+            found.append([])
+            rows = one.rows
+        found[-1].append(one)
+    return found
+
+
+def _pass(model: Encoder, drawn: Sequence[Drawn], stack: Stack) -> None:
+    """A step of some trials: one pass over their batches."""
+    trials, batches = [one.trial for one in drawn], [one.features for one in drawn]
     ids, mask, labels = collate_together(batches, int(model.tokenizer.pad_token_id), model.device)
-    counts = [sum(len(feature.rows) for feature in batch) for batch in batches]
-    stack.step(Rows(counts, model.device))
-    streams = [trial.stream for trial in trials]
-    with OwnDropout(streams, batches, stack.prompt_lengths) if drops(model.encoder) else nullcontext():
+    counts = [one.rows for one in drawn]
+    stack.begin([trial.own for trial in trials], Rows(counts, model.device))
+    model.prompt_rows = stack.longest_prompt if model.prompt_rows else 0
+    dropout = OwnDropout([trial.stream for trial in trials], batches, [trial.own.prompt for trial in trials])
+    with dropout if drops(model.encoder) else nullcontext():
         states = model.states(ids, mask)
     found = []
-    for trial, (task, chosen), own, labelled in zip(trials, drawn, torch.split(states, counts), labels, strict=True):
-        length = max(feature.length for feature in chosen)
-        found.append(trial.loss(task, own[:, :length] if length < own.shape[1] else own, labelled, chosen))
+    for one, own, labelled in zip(drawn, torch.split(states, counts), labels, strict=True):
+        one.trial.course.optimizer.zero_grad(set_to_none=True)
+        found.append(one.trial.loss(one, own, labelled))
     torch.autograd.backward(found)
     for trial, loss in zip(trials, found, strict=True):
         trial.step(loss.detach())

@@ -44,14 +44,12 @@ def drops(encoder: nn.Module) -> bool:
 
 
 class OwnDropout(TorchFunctionMode):
-    """In the block each trial has its own dropout. `prompts` are the lengths of the trials' prompts, if they have any;
-    shorter ones are filled up at their front, and batches with shorter texts at their end."""
+    """In the block each trial has its own dropout. `prompts` are the lengths of their prompts, 0 without one: shorter
+    ones are filled up at their front, and batches with shorter texts at their end."""
 
-    def __init__(
-        self, streams: Sequence[Stream], batches: Sequence[Sequence[Feature]], prompts: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, streams: Sequence[Stream], batches: Sequence[Sequence[Feature]], prompts: Sequence[int]) -> None:
         super().__init__()
-        self._streams, self._prompts = streams, prompts or [0] * len(batches)
+        self._streams, self._prompts = streams, prompts
         lengths = [[len(row) for feature in batch for row in feature.rows] for batch in batches]
         self._rows = [slice(*ends) for ends in pairwise(accumulate(map(len, lengths), initial=0))]
         self._lengths = [max(own) for own in lengths]
@@ -88,12 +86,12 @@ class OwnDropout(TorchFunctionMode):
         """Of queries, keys and values, each rows × heads × tokens × width. A batch without padding has no mask."""
         found = []
         for trial, stream in enumerate(self._streams):
-            own = (self._cut(tensor, (2,), trial) for tensor in (query, key, value))
+            q, k, v = (self._cut(tensor, (2,), trial) for tensor in (query, key, value))
             hidden = None
             if attn_mask is not None and self._padded[trial]:
                 hidden = self._cut(attn_mask, (3,) if attn_mask.shape[2] == 1 else (2, 3), trial)
             with stream.drawn_from():
-                part = F.scaled_dot_product_attention(*own, hidden, **more)  # type: ignore[misc]
+                part = F.scaled_dot_product_attention(q, k, v, hidden, **more)
             found.append(self._filled(part, query, (2,), trial))
         return torch.cat(found)
 

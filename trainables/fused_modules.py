@@ -1,8 +1,8 @@
 """The modules of several trials in one frozen encoder: the parameters of all, stacked, in batched matrix products.
 
 The library `adapters` puts one trial's modules on, and they stay where they are. What computes with their parameters
-computes with all trials' instead, each trial's rows with its own: a few products over the stack in place of as many as
-there are trials. Each trial's parameter is a view of the stack, and so is its gradient.
+computes with several trials' instead, each trial's rows with its own: a few products over the stack in place of as many
+as there are trials.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from adapters.methods.lora import LoRA
@@ -66,58 +67,62 @@ class Rows:
         return stacked.unsqueeze(1).expand(-1, self.most, *stacked.shape[1:]).flatten(0, 1)
 
 
-class Own(NamedTuple):
-    """The encoder's tensors of one trial, by the names that the model has for them: trained ones, former modules of a
-    stack, and by how much weights differ from the base model's. `former` is how many modules stand below."""
+@dataclass
+class Own:
+    """The encoder's tensors of one trial: those of modules, trained or not, and by how much weights differ from the
+    base model's. `prompt` is the length of its prompt, if it has one, `former` how many modules stand below the one
+    that is trained."""
 
-    trained: Weights
-    frozen: Weights
+    modules: Weights
     moved: Weights
+    prompt: int = 0
     former: int = 0
+
+    def raised(self, former: int) -> Own:
+        """The same on so many former modules: the lowest ones are zeros, which change nothing."""
+        if former == self.former:
+            return self
+        up = former - self.former
+        modules = {_NUMBER.sub(lambda at: str(int(at[0]) + up), name): t for name, t in self.modules.items()}
+        newest = {name: torch.zeros_like(t) for name, t in modules.items() if f".tuned{former}." in name}
+        zeros = {_NUMBER.sub(str(number), name): t for number in range(up) for name, t in newest.items()}
+        return Own({**modules, **zeros}, self.moved, self.prompt, former)
 
 
 class Stack:
-    """The parameters of the trials that are being trained, by name, each trials × shape.
+    """What the modules on the model compute with: the parameters of the trials whose rows are read, trials × shape.
 
-    Names are those of the modules that are on the model. Of a trial with fewer modules in its stack than others the
-    lower ones are zeros, which change nothing. Where prompts are of different lengths, shorter ones are filled up at
-    their front, and what was filled up is hidden from the attention.
+    Where prompts are of different lengths, shorter ones are filled up at their front, and that is hidden from the
+    attention.
     """
 
-    def __init__(self, trials: Sequence[Own], former: int = 0, prompt_lengths: Sequence[int] = ()) -> None:
-        """The trials' parameters become views of the stack, as do their gradients, which are 0. `former` is how many
-        modules stand below the one that is trained on the model."""
-        up = [former - one.former for one in trials]
-        trained = [_raised(one.trained, by) for one, by in zip(trials, up, strict=True)]
-        below = [_raised(one.frozen, by) for one, by in zip(trials, up, strict=True)]
-        self.prompt_lengths = prompt_lengths
-        self._hidden = _hidden(prompt_lengths, next(iter(trials[0].trained.values())))
+    def begin(self, trials: Sequence[Own], rows: Rows) -> None:
+        """Before a pass over these trials' rows."""
+        self.trials, self.rows = trials, rows
+        self._prompts = [one.prompt for one in trials if one.prompt]
         self._prefixes: tuple[Tensor, ...] = ()
-        with torch.no_grad():
-            self.trained = {name: _stacked([one[name] for one in trained]) for name in trained[0]}
-            self._still = {
-                own: torch.stack([one.get(own, torch.zeros_like(like)) for one in below])
-                for number in range(former)
-                for own, like in ((_NUMBER.sub(str(number), name), tensor) for name, tensor in trained[0].items())
-            }
-            self._moved = _filled([one.moved for one in trials])
-        for name, leaf in self.trained.items():
-            leaf.requires_grad_(True)
-            leaf.grad = torch.zeros_like(leaf)
-            for place, parameter in enumerate(one[name] for one in trained):
-                first = leaf.shape[1] - len(parameter)
-                parameter.data = leaf.detach()[place, first:]
-                parameter.grad = leaf.grad[place, first:]
-
-    def step(self, rows: Rows) -> None:
-        """Begin a step: whose its rows are; gradients are 0 again."""
-        self.rows = rows
         self._mask: tuple[Tensor | None] | None = None
-        torch._foreach_zero_([leaf.grad for leaf in self.trained.values() if leaf.grad is not None])
+
+    @property
+    def longest_prompt(self) -> int:
+        """Vectors of the longest prompt."""
+        return max(self._prompts, default=0)
 
     def _of(self, name: str) -> Tensor:
-        found = self.trained.get(name)
-        return self._still[name] if found is None else found
+        tensors = [one.modules[name] for one in self.trials]
+        longest = max(map(len, tensors))
+        if min(map(len, tensors)) < longest:
+            sides = (0,) * (2 * tensors[0].dim() - 2)
+            tensors = [F.pad(one, (*sides, longest - len(one), 0)) for one in tensors]
+        return torch.stack(tensors)
+
+    def _moved(self, name: str) -> Tensor | None:
+        """By how much the trials' weights differ from the base model's; None where none does."""
+        tensors = [one.moved.get(name) for one in self.trials]
+        like = next((one for one in tensors if one is not None), None)
+        if like is None:
+            return None
+        return torch.stack([torch.zeros_like(like) if one is None else one for one in tensors])
 
     def _linear(self, place: str, tokens: Tensor) -> Tensor:
         """Trials × tokens × width through each trial's own layer."""
@@ -130,7 +135,7 @@ class Stack:
         down, up = self._of(f"{place}.lora_A"), self._of(f"{place}.lora_B")
         tokens = self.rows.apart(module.lora_dropout(given))
         added = torch.bmm(torch.bmm(tokens, down.mT) * module.scaling, up.mT)
-        moved = self._moved.get(f"{place.split('.loras.')[0]}.weight")
+        moved = self._moved(f"{place.split('.loras.')[0]}.weight")
         if moved is not None:
             added = torch.baddbmm(added, self.rows.apart(given), moved.mT)
         return self.rows.together(added, given.shape[1]), None
@@ -175,22 +180,23 @@ class Stack:
             own = self._prefixes[number].unbind()
             first, second = own if len(own[0]) == len(keys) else (self.rows.each(one) for one in own)
             keys, values = torch.cat([first, keys], 2), torch.cat([second, values], 2)
-        if self.prompt_lengths:
+        if self._prompts:
             self._mask = self._mask or (self._over_prompts(mask, keys),)  # the same for all layers
             (mask,) = self._mask
         return keys, values, mask
 
     def _over_prompts(self, mask: Tensor | None, keys: Tensor) -> Tensor | None:
-        """The mask with prompts in it, of which hidden is what was filled up: rows × 1 × 1 × keys."""
-        if mask is None and self._hidden is None:
+        """The mask with prompts in it, of which what was filled up is hidden: rows × 1 × 1 × keys."""
+        longest, filled = self.longest_prompt, min(self._prompts) < self.longest_prompt
+        if mask is None and not filled:
             return None
-        longest = max(self.prompt_lengths)
         text = keys.new_zeros(len(keys), 1, 1, keys.shape[2] - longest)
         if mask is not None:
             text = mask[:, :, :1, -text.shape[3] :]  # of an encoder: all queries see the same
-        hidden = self._hidden
-        before = text.new_zeros(len(keys), 1, 1, longest) if hidden is None else self.rows.each(hidden)[:, None, None]
-        return torch.cat([before, text], 3)
+        before = torch.zeros(len(self._prompts), longest, dtype=text.dtype)
+        for trial, length in enumerate(self._prompts):
+            before[trial, : longest - length] = torch.finfo(text.dtype).min
+        return torch.cat([self.rows.each(before.to(keys.device))[:, None, None], text], 3)
 
     def prompt(self, place: str, module: PromptTuning, embedded: Tensor) -> tuple[Tensor, int]:
         """Vectors before the embedded text, and how many."""
@@ -218,33 +224,3 @@ def in_place(encoder: nn.Module, stack: Stack) -> Iterator[None]:
     finally:
         for module in changed:
             del module.forward
-
-
-def _raised(weights: Weights, by: int) -> Weights:
-    """The weights with the modules' numbers in a stack raised."""
-    return {_NUMBER.sub(lambda at: str(int(at[0]) + by), name): t for name, t in weights.items()} if by else weights
-
-
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors of one shape but for the first dimension, of which shorter ones are filled up at their front."""
-    longest = max(tensor.shape[0] for tensor in tensors)
-    ends = (0,) * (2 * (tensors[0].dim() - 1))
-    return torch.stack([F.pad(tensor, (*ends, longest - len(tensor), 0)) for tensor in tensors])
-
-
-def _filled(trials: Sequence[Weights]) -> Weights:
-    """What any of the trials has, of all of them; zeros where one has none."""
-    every = {name: tensor for one in trials for name, tensor in one.items()}
-    return {
-        name: torch.stack([one.get(name, torch.zeros_like(like)) for one in trials]) for name, like in every.items()
-    }
-
-
-def _hidden(lengths: Sequence[int], like: Tensor) -> Tensor | None:
-    """What hides the filled-up part of prompts, trials × longest; None where all are of one length."""
-    if not lengths or min(lengths) == max(lengths):
-        return None
-    longest = max(lengths)
-    filled = torch.arange(longest) < longest - torch.tensor(lengths).unsqueeze(1)
-    least = torch.finfo(like.dtype).min
-    return torch.zeros(filled.shape, dtype=like.dtype).masked_fill(filled, least).to(like.device)
