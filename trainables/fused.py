@@ -179,12 +179,12 @@ def set_up_all(model: Encoder, jobs: Sequence[Job]) -> list[Trial]:
 
 def run_steps(model: Encoder, trials: Sequence[Trial], tokens: int, most: int | None = None) -> None:
     """All steps of all trials, or so many; a trial that is over leaves the others."""
-    stack = Stack()
+    stack, dropping = Stack(), drops(model.encoder)
     with in_place(model.encoder, stack):
         while (left := [trial for trial in trials if not trial.over]) and most != 0:
             drawn = [Drawn(trial, *next(trial.batches)) for trial in left]
             for together in passes(drawn, tokens):
-                _pass(model, together, stack)
+                _pass(model, together, stack, dropping)
             most = None if most is None else most - 1
 
 
@@ -202,15 +202,15 @@ def passes(drawn: Sequence[Drawn], tokens: int) -> list[list[Drawn]]:
     return found
 
 
-def _pass(model: Encoder, drawn: Sequence[Drawn], stack: Stack) -> None:
+def _pass(model: Encoder, drawn: Sequence[Drawn], stack: Stack, dropping: bool) -> None:
     """A step of some trials: one pass over their batches."""
     trials, batches = [one.trial for one in drawn], [one.features for one in drawn]
     ids, mask, labels = collate_together(batches, int(model.tokenizer.pad_token_id), model.device)
     counts = [one.rows for one in drawn]
     stack.begin([trial.own for trial in trials], Rows(counts, model.device))
     model.prompt_rows = stack.longest_prompt if model.prompt_rows else 0
-    dropout = OwnDropout([trial.stream for trial in trials], batches, [trial.own.prompt for trial in trials])
-    with dropout if drops(model.encoder) else nullcontext():
+    streams, prompts = [trial.stream for trial in trials], [trial.own.prompt for trial in trials]
+    with OwnDropout(streams, batches, prompts) if dropping else nullcontext():
         states = model.states(ids, mask)
     found = []
     for one, own, labelled in zip(drawn, torch.split(states, counts), labels, strict=True):
