@@ -48,22 +48,40 @@ def collate(task: str, features: Sequence[Feature], pad: int, device: torch.devi
 
     Whatever reads batches makes them here, so each is a sign of life and is counted (`watch.beat`).
     """
-    beat(examples=len(features), tokens=sum(len(row) for feature in features for row in feature.rows))
+    _count(features)
     return padded(task, features, pad, device)
 
 
 def padded(task: str, features: Sequence[Feature], pad: int, device: torch.device) -> Batch:
     """As `collate`, for batches that are not counted."""
-    rows = [row for feature in features for row in feature.rows]
+    ids, mask = _filled_up([row for feature in features for row in feature.rows], pad)
+    labels = _on(device, labels_tensor(features, ids.shape[1]))
+    return Batch(task, list(features), _on(device, torch.from_numpy(ids)), _on(device, mask), labels, ids)
+
+
+def collate_together(
+    batches: Sequence[Sequence[Feature]], pad: int, device: torch.device
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Several batches one below the other: ids and mask, padded to the longest of all, and the labels of each, padded
+    as in a batch of its own. Each is counted as one."""
+    for features in batches:
+        _count(features)
+    ids, mask = _filled_up([row for features in batches for feature in features for row in feature.rows], pad)
+    labels = [labels_tensor(features, max(feature.length for feature in features)) for features in batches]
+    return _on(device, torch.from_numpy(ids)), _on(device, mask), [_on(device, tensor) for tensor in labels]
+
+
+def _count(features: Sequence[Feature]) -> None:
+    beat(examples=len(features), tokens=sum(len(row) for feature in features for row in feature.rows))
+
+
+def _filled_up(rows: Sequence[Sequence[int]], pad: int) -> tuple[NDArray[np.int64], Tensor]:
+    """The ids of rows, rows × length, and where they are no padding."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    length = int(lengths.max())
-    mask = np.arange(length) < lengths[:, None]
+    mask = np.arange(int(lengths.max())) < lengths[:, None]
     ids = np.full(mask.shape, pad, dtype=np.int64)
     ids[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
-    labels = labels_tensor(features, length)
-    tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)), labels
-    on_device = [_on(device, tensor) for tensor in tensors]
-    return Batch(task, list(features), on_device[0], on_device[1], on_device[2], ids)
+    return ids, torch.from_numpy(mask.astype(np.int64))
 
 
 def _on(device: torch.device, tensor: Tensor) -> Tensor:

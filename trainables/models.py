@@ -79,6 +79,11 @@ class Encoder(nn.Module):
         return loaded
 
     @property
+    def base(self) -> Mapping[str, Tensor]:
+        """The base model's weights, by their names in the encoder."""
+        return self._base
+
+    @property
     def positions(self) -> int:
         """Tokens of the longest text that the model reads."""
         return longest_text(self.encoder.config.to_dict())
@@ -130,11 +135,17 @@ class Encoder(nn.Module):
         for name in (*self.modules_on, LANGUAGE) if self._opened else ():  # also what was put on by half; others are
             self.encoder.delete_adapter(name)  # passed over
         self.modules_on, self.language, self.prompt_rows, self._merged = [], None, 0, set()
+        self.lay(weights)
+
+    @torch.no_grad()
+    def lay(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """The base model's own weights, with a stage's laid over them; modules and heads stay."""
         own = self.encoder.state_dict()
         for name, tensor in self._base.items():
             own[name].copy_((weights or {}).get(f"encoder.{name}", tensor))
         laid = (name.removeprefix("encoder.") for name in weights or {} if name.startswith("encoder."))
-        self.base_layers = max(0, min((self._places.get(name, -1) for name in laid), default=len(self.layers)))
+        lowest = min((self._places.get(name, -1) for name in laid), default=len(self.layers))
+        self.base_layers = 0 if self.modules_on else max(0, lowest)
 
     def attach(self, modules: Mapping[str, Any], weights: Weights, what: str, *, language: bool = False) -> None:
         """Put modules of the library `adapters` into the encoder, the first nearest to it, and a stage's weights into

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 from torch.optim import AdamW
 
 from trainables.batches import collate, parts, training_batches
@@ -63,14 +62,7 @@ def train(
     Diverged at most `CHECKED_EVERY` steps after the weights have become no numbers.
     """
     settings = stage.settings
-    torch.manual_seed(stage.random_seed)
-    put_on(model, stage, parent or {})
-    put_heads(model, tasks, parent or {}, carried)
-    method(stage.method).prepare(model, settings)
-    own = {task.name.replace(".", "_") for task in tasks}
-    for name, other in model.heads.items():
-        if name not in own:
-            other.requires_grad_(False)
+    set_up(model, stage, tasks, parent or {}, carried)
     size = model.size()
     robust = RobustLoss(settings, stage.random_seed) if settings.get("robust") else None
     if robust:
@@ -78,9 +70,28 @@ def train(
     with only_used_rows(model, features, _decay(stage)):
         values, state = _steps(model, stage, tasks, features, robust, begun, split)
     method(stage.method).finish(model, settings)
-    tenth = max(1, len(values) // 10)
-    figures = {"loss_first": sum(values[:tenth]) / tenth, "loss_last": sum(values[-tenth:]) / tenth, **size}
+    figures = {**losses(values), **size}
     return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+
+
+def set_up(
+    model: Encoder, stage: Stage, tasks: Sequence[Task], parent: Weights, carried: Collection[Task] = ()
+) -> None:
+    """The model as a stage's training begins: the parent's weights, modules, heads, and what is trained of them."""
+    torch.manual_seed(stage.random_seed)
+    put_on(model, stage, parent)
+    put_heads(model, tasks, parent, carried)
+    method(stage.method).prepare(model, stage.settings)
+    own = {task.name.replace(".", "_") for task in tasks}
+    for name, other in model.heads.items():
+        if name not in own:
+            other.requires_grad_(False)
+
+
+def losses(values: Sequence[float]) -> dict[str, float]:
+    """The figures of a training's losses: the means of the first and of the last tenth of the steps."""
+    tenth = max(1, len(values) // 10)
+    return {"loss_first": sum(values[:tenth]) / tenth, "loss_last": sum(values[-tenth:]) / tenth}
 
 
 def _steps(
@@ -93,29 +104,95 @@ def _steps(
     split: int,
 ) -> tuple[list[float], Weights]:
     """All steps of a stage; their losses, and its state where it is `resumable`."""
-    settings = stage.settings
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = AdamW(parameters, lr=_rate(stage, 0), weight_decay=float(settings["weight_decay"] or 0.0), fused=True)
-    losses = _go_on(model, optimizer, parameters, begun) if begun else []
+    course = Course(stage, [parameter for parameter in model.parameters() if parameter.requires_grad], begun)
+    if begun:
+        go_on_drawing(begun, model.device)
     if robust and begun:
         robust.restore(begun, model.device)
     kinds = {task.name: kind_of(task, model) for task in tasks}
     below = {} if robust else {name: model.lower.of_features(model, own) for name, own in features.items()}
-    batches = training_batches(features, int(settings["batch_size"] or 1), stage.steps, stage.random_seed, settings)
-    for step, (task_name, chosen) in islice(enumerate(batches), len(losses), None):
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(stage, step)
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(backward(model, kinds[task_name], task_name, chosen, robust, split, below.get(task_name)))
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        if (step + 1) % CHECKED_EVERY == 0:
-            _look(losses, parameters, stage)
-    values = torch.stack(losses).tolist() if losses else [math.nan]
-    if not math.isfinite(values[-1]) or not _finite(parameters):
-        raise _diverged(values, stage)
-    state = _state(model, optimizer, parameters, losses) if stage.resumable else {}
+    for task_name, chosen in course.batches(features):
+        course.optimizer.zero_grad(set_to_none=True)
+        course.step(backward(model, kinds[task_name], task_name, chosen, robust, split, below.get(task_name)))
+    values = course.end()
+    state = {**course.state(), **drawing(model.device)} if stage.resumable else {}
     return values, state | (robust.state() if robust and stage.resumable else {})
+
+
+class Course:
+    """The course of a stage's training: its optimizer and the losses so far. Where gradients come from is no matter."""
+
+    def __init__(self, stage: Stage, parameters: Sequence[Tensor], begun: Weights | None = None) -> None:
+        """With `begun`, the training is taken up where that state was taken; its parameters are those of then."""
+        self.stage, self.parameters = stage, parameters
+        decay = float(stage.settings["weight_decay"] or 0.0)
+        self.optimizer = AdamW(parameters, lr=_rate(stage, 0), weight_decay=decay, fused=True)
+        self.losses: list[Tensor] = self._go_on(begun) if begun else []
+
+    def batches(self, features: Mapping[str, Sequence[Feature]]) -> Iterator[tuple[str, list[Feature]]]:
+        """The batches that are still to come, each of one task."""
+        settings = self.stage.settings
+        size, steps, seed = int(settings["batch_size"] or 1), self.stage.steps, self.stage.random_seed
+        return islice(training_batches(features, size, steps, seed, settings), len(self.losses), None)
+
+    def step(self, loss: Tensor) -> None:
+        """Update the parameters by their gradients, which are those of the loss.
+
+        Diverged at most `CHECKED_EVERY` steps after the weights have become no numbers.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(self.stage, len(self.losses))
+        self.losses.append(loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        if len(self.losses) % CHECKED_EVERY == 0:
+            self._look()
+
+    def end(self) -> list[float]:
+        """All losses. Diverged where the last one or the weights are no numbers."""
+        values = torch.stack(self.losses).tolist() if self.losses else [math.nan]
+        if not math.isfinite(values[-1]) or not _finite(self.parameters):
+            raise _diverged(values, self.stage)
+        return values
+
+    def state(self) -> Weights:
+        """What a longer training needs to go on, besides its random numbers: parameters, moments, losses so far."""
+        found = {"losses": torch.stack(self.losses).cpu()}
+        for place, parameter in enumerate(self.parameters):
+            found[f"{place}.value"] = parameter.detach().to("cpu", copy=True)
+            for name, moment in self.optimizer.state[parameter].items():
+                found[f"{place}.{name}"] = moment.to("cpu", copy=True)
+        return found
+
+    @torch.no_grad()
+    def _go_on(self, state: Weights) -> list[Tensor]:
+        for place, parameter in enumerate(self.parameters):
+            parameter.copy_(state[f"{place}.value"])
+            if f"{place}.step" in state:  # a task of the group that was not drawn yet has no moments
+                names = ("step", "exp_avg", "exp_avg_sq")
+                moments = {name: state[f"{place}.{name}"].to(parameter.device) for name in names}
+                self.optimizer.state[parameter] = moments
+        return list(state["losses"].to(self.parameters[0].device))
+
+    def _look(self) -> None:
+        """Diverged where the weights are no numbers any more; they are looked at where one of the last losses is none.
+        A loss alone may be: that of a batch without any label."""
+        last = torch.stack(self.losses[-CHECKED_EVERY:])
+        if not bool(last.isfinite().all()) and not _finite(self.parameters):
+            raise _diverged(torch.stack(self.losses).tolist(), self.stage)
+
+
+def drawing(device: torch.device) -> Weights:
+    """Where the random numbers of this process stand."""
+    found = {"rng": torch.get_rng_state()}
+    return found | ({"rng_cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def go_on_drawing(state: Weights, device: torch.device) -> None:
+    """Draw on from where random numbers stood; what else a `state` holds is passed over."""
+    torch.set_rng_state(state["rng"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["rng_cuda"], device)
 
 
 def _rate(stage: Stage, step: int) -> float:
@@ -176,14 +253,7 @@ def backward(
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
-def _look(losses: Sequence[Tensor], parameters: Sequence[Parameter], stage: Stage) -> None:
-    """Diverged where the weights are no numbers any more; they are looked at where one of the last losses is none. A
-    loss alone may be: that of a batch without any label."""
-    if not bool(torch.stack(list(losses[-CHECKED_EVERY:])).isfinite().all()) and not _finite(parameters):
-        raise _diverged(torch.stack(list(losses)).tolist(), stage)
-
-
-def _finite(parameters: Sequence[Parameter]) -> bool:
+def _finite(parameters: Sequence[Tensor]) -> bool:
     return all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
 
 
@@ -196,29 +266,3 @@ def _diverged(values: Sequence[float], stage: Stage) -> Diverged:
                         f"{values[-1]:.4g}")  # fmt: skip
     told = f"the loss is {values[before]} at step {before + 1} of {stage.steps} {rate}"
     return Diverged(f"{told}; it was {values[before - 1]:.4g} at the step before" if before else told)
-
-
-def _state(model: Encoder, optimizer: AdamW, parameters: Sequence[Parameter], losses: Sequence[Tensor]) -> Weights:
-    """All that a longer training needs to go on: parameters, moments, random numbers, and the losses so far."""
-    found = {"rng": torch.get_rng_state(), "losses": torch.stack(list(losses)).cpu()}
-    if model.device.type == "cuda":
-        found["rng_cuda"] = torch.cuda.get_rng_state(model.device)
-    for place, parameter in enumerate(parameters):
-        found[f"{place}.value"] = parameter.detach().to("cpu", copy=True)
-        for name, moment in optimizer.state[parameter].items():
-            found[f"{place}.{name}"] = moment.to("cpu", copy=True)
-    return found
-
-
-@torch.no_grad()
-def _go_on(model: Encoder, optimizer: AdamW, parameters: Sequence[Parameter], state: Weights) -> list[Tensor]:
-    """Take a training up where its state was taken; the losses so far."""
-    for place, parameter in enumerate(parameters):
-        parameter.copy_(state[f"{place}.value"])
-        if f"{place}.step" in state:  # a task of the group that was not drawn yet has no moments
-            moments = {name: state[f"{place}.{name}"].to(model.device) for name in ("step", "exp_avg", "exp_avg_sq")}
-            optimizer.state[parameter] = moments
-    torch.set_rng_state(state["rng"])
-    if model.device.type == "cuda":
-        torch.cuda.set_rng_state(state["rng_cuda"], model.device)
-    return list(state["losses"].to(model.device))

@@ -111,6 +111,16 @@ def work() -> Iterator[None]:
         _state.depth -= 1
 
 
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Work that is no stage's own (something is measured): beats are signs of life, but nothing is counted."""
+    before = counts()
+    try:
+        yield
+    finally:
+        _state.examples, _state.tokens, _state.queries = before
+
+
 class Watch:
     """A daemon thread that ends the process once its work has had no beat for `stall_timeout` seconds.
 
