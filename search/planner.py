@@ -5,9 +5,10 @@ The runner takes paths from here and reports each stage's result; the live view 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search import roots
 from search.campaign import Campaign, Listener
@@ -21,17 +22,24 @@ from search.study_prices import StudyPrices
 from search.study_prices import seconds as guessed
 from search.tree import StageTree
 from search.tries import MOST_PARTS, Fault, Tries
-from trainables.attempt import Attempt
+from trainables.attempt import FIRST, Attempt
 from trainables.attempts import Watcher, last_words
+from trainables.fusable import signature
 from trainables.methods import IN_CONTEXT
 from trainables.stage import Stage
 from trainables.store import Store
+
+if TYPE_CHECKING:
+    from search.settings import Settings
 
 OPEN_RUNS = 4000
 """How many runs may be planned at once: enough to find the longest waiting work, few enough to hold."""
 
 AT_HAND = 256
 """Of so many stages the scores are kept after they were read."""
+
+TOGETHER = 16
+"""Stages that are trained together at most."""
 
 TROUBLES = 5
 """How often in a row workers may fail to reach the store before the study is stopped."""
@@ -67,6 +75,8 @@ class Planner:
         self.held: dict[str, str] = {}  # stages that another study is at, and its worker
         self._watcher = Watcher(store)
         self._troubles = 0
+        self.slots = 1  # workers that there are
+        self._fuses = _fuses(study.settings)
         self.stopped = ""  # why nothing more is given out
         self.quarantined: dict[str, str] = {}
         self.fill()
@@ -91,9 +101,28 @@ class Planner:
     def take(self) -> list[Stage]:
         """The path one worker should run next; empty when nothing is ready, or when the study is stopped."""
         path = [] if self.stopped else self.tree.next_path(self.collector.pressed)
+        if path and self._fuses:
+            path = self._with_others(path)
         for stage in path:
             self.tree.start(stage.key)
         return path
+
+    def _with_others(self, path: list[Stage]) -> list[Stage]:
+        """A path, or its first stage and others that may be trained together with it: no more than leave as many for
+        each other worker."""
+        first = path[0]
+        like = signature(first)
+
+        def alike(stage: Stage) -> bool:
+            return signature(stage) == like and self.tries.next(stage.key) == FIRST
+
+        if like is None or not alike(first):
+            return path
+        more = self.tree.beside(alike, lambda ready: min(TOGETHER, math.ceil((1 + ready) / max(1, self.slots))) - 1)
+        if not more:
+            return path
+        self.tree.release(stage.key for stage in path[1:])
+        return [first, *more]
 
     def attempt(self, key: str) -> Attempt:
         """The attempt at a stage that is given out next."""
@@ -373,3 +402,9 @@ class Planner:
             "failures": sum(map(len, self.tries.failures.values())),
             "parents_from": dict(sorted(Counter(done.parent_from for done in made).items())),
         }  # fmt: skip
+
+
+def _fuses(settings: Settings) -> bool:
+    """Whether stages may be trained together. What comes out is the same but for rounding, and on CPUs a result is
+    promised to the bit: there it has to be asked for."""
+    return settings.fuse == "on" or (settings.fuse == "auto" and settings.gpus_per_trial > 0)

@@ -282,7 +282,8 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
         runner = Runner(planner, joined.place, json.dumps(resources(settings)), tick, pulse)
-        runner.slots, runner.room = joined.slots, lambda: _room(settings)
+        runner.slots = planner.slots = joined.slots
+        runner.room = lambda: _room(settings)
         tune.Tuner(
             StagePath,
             tune_config=tune.TuneConfig(

@@ -223,6 +223,9 @@ class Settings(Config):
     node_cache: ByteSize = Field(
         ByteSize(4 * 10**9), ge=0, description="bytes of recent weights that a node keeps for its workers"
     )
+    fuse: Literal["auto", "on", "off"] = Field(
+        "auto", description="train stages of one frozen encoder together where that is faster: auto on GPUs alone"
+    )
     stall_timeout: float = Field(1800, ge=1, description="seconds without a batch after which a worker is ended")
     grace: float = Field(25, ge=0, description="seconds after a SIGTERM within which the run ends")
     dashboard: bool = Field(False, description="start Ray's dashboard with a Ray of this run's own, on loopback")

@@ -148,6 +148,15 @@ class StageTree:
             node = min(had, key=lambda child: child.rank, default=None)
         return [node.stage for node in path]
 
+    def beside(self, alike: Callable[[Stage], bool], most: Callable[[int], int]) -> list[Stage]:
+        """Claim and return ready stages that are alike, the most urgent first: of so many, as many as `most` says.
+        O(ready)."""
+        found = sorted((node for node in self._ready if alike(node.stage)), key=lambda node: node.rank)
+        found = found[: max(0, most(len(found)))]
+        for node in found:
+            self._set(node, _Status.CLAIMED)
+        return [node.stage for node in found]
+
     def start(self, key: str) -> None:
         """A claimed stage now runs. Raises ValueError if it is not claimed."""
         node = self._node(key)

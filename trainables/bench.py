@@ -9,8 +9,8 @@ import io
 import os
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -29,8 +29,10 @@ from trainables.data import DataSource
 from trainables.decoder import Decoder
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
-from trainables.failures import MissingParent
+from trainables.failures import Diverged, MissingParent
 from trainables.fingerprint import model_fingerprint
+from trainables.fused import Job, train_together
+from trainables.fused_cost import ALONE, pass_tokens
 from trainables.heads import heads_in
 from trainables.icl import Demonstrations, evaluate_icl
 from trainables.kinds.base import Feature
@@ -118,7 +120,8 @@ class Bench:
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self.attempts = Attempts(self.store, self.worker)
         self._cache = NodeCache.here(place.node_cache) if place.node_cache else None
-        self._lease: Lease | None = None
+        self._leases: dict[str, Lease] = {}  # of the stages that are under way
+        self._ahead: dict[str, Outcome | Exception] = {}  # of stages that were trained together
         self.broken = False
         self._beat = Beat(self.store, self.worker)
         self._watch = watch.Watch(place.stall_timeout, self._stalled)
@@ -141,8 +144,8 @@ class Bench:
             oom.release(self.__dict__.get("model"), error)
 
     def _stalled(self, reason: str) -> None:
-        if self._lease is not None:
-            self.attempts.end(self._lease, reason)
+        for lease in list(self._leases.values()):
+            self.attempts.end(lease, reason)
 
     @cached_property
     def model(self) -> Encoder:
@@ -157,38 +160,110 @@ class Bench:
 
         Raises attempts.Held where another worker is at it, MissingParent or Diverged where it cannot be made.
         """
+        if (ahead := self._ahead.pop(stage.key, None)) is not None:
+            if isinstance(ahead, Exception):
+                raise ahead
+            return ahead
         start = time.monotonic()
         if self.store.has(stage.key):
             return Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker)
         about = {"kind": stage.kind, "tasks": stage.tasks, "attempt": attempt.number, "split": attempt.split}
-        self._lease = lease = self.attempts.begin(stage.key, about, attempt.over)
+        with self._leased({stage.key: self.attempts.begin(stage.key, about, attempt.over)}), watch.work():
+            outcome = self._made(stage, attempt, start)
+            self.attempts.done(self._leases[stage.key])
+        return outcome
+
+    def run_ahead(self, stages: Sequence[Stage]) -> None:
+        """Train several stages together, where that is faster than one after the other: `run` then gives each its
+        outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to `run`.
+        """
+        start = time.monotonic()
+        jobs = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
+        tokens = pass_tokens(self.model, jobs)
+        if tokens == ALONE:
+            return
+        leases: dict[str, Lease] = {}
+        for job in jobs:
+            about = {"kind": "train", "tasks": job.stage.tasks, "attempt": 1, "split": 1, "together": len(jobs)}
+            with suppress(Held):
+                leases[job.stage.key] = self.attempts.begin(job.stage.key, about)
+        jobs = [job for job in jobs if job.stage.key in leases]
+        with self._leased(leases), watch.work():
+            found = train_together(self.model, jobs, tokens)
+            share = (time.monotonic() - start) / max(1, len(jobs))
+            counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))
+            for job, trained in zip(jobs, found, strict=True):
+                lease = leases.pop(job.stage.key)
+                self._ahead[job.stage.key] = self._trained_ahead(job, trained, lease, share, counts, len(found))
+
+    def _trained_ahead(
+        self, job: Job, trained: Trained | Diverged, lease: Lease, seconds: float, counts: watch.Counts, together: int
+    ) -> Outcome | Exception:
+        """What `run` gives of a stage that was trained with others, once it is stored."""
+        if isinstance(trained, Diverged):
+            self.attempts.end(lease, f"Diverged: {trained}"[:500])
+            return trained
+        about = {"resumed": job.begun is not None, "together": together}
+        source = "memory" if job.stage.parent else "base"
         try:
-            with watch.work():
-                outcome = self._made(stage, attempt, lease, start)
-        except BaseException as error:
-            with suppress(StoreTrouble):
-                self.attempts.end(lease, f"{type(error).__name__}: {error}"[:500])
-            raise
-        finally:
-            self._lease = None
+            outcome = self._put(job.stage, FIRST, lease, {**trained.figures, **about}, self._blobs(job.stage, trained),
+                                seconds, counts, source)  # fmt: skip
+        except Held as held:
+            return held
         self.attempts.done(lease)
         return outcome
 
-    def _made(self, stage: Stage, attempt: Attempt, lease: Lease, start: float) -> Outcome:
+    def _job(self, stage: Stage) -> Job:
+        parent, _ = self._weights(stage.parent)
+        return Job(stage, *self._training(stage), parent, self._carried(stage), self._begun(stage))
+
+    @contextmanager
+    def _leased(self, leases: dict[str, Lease]) -> Iterator[None]:
+        """Work on stages that are held; their attempts end with what it raises."""
+        self._leases = leases
+        try:
+            yield
+        except BaseException as error:
+            for lease in leases.values():
+                with suppress(StoreTrouble):
+                    self.attempts.end(lease, f"{type(error).__name__}: {error}"[:500])
+            raise
+        finally:
+            self._leases = {}
+
+    def _made(self, stage: Stage, attempt: Attempt, start: float) -> Outcome:
         parent, source = self._weights(stage.parent)
         figures: dict[str, Any]
         if stage.kind == "train":
             begun = self._begun(stage)
-            trained = self._train(stage, parent, begun, attempt.split)
-            figures, blobs = {**trained.figures, "resumed": begun is not None}, {WEIGHTS: save(trained.weights)}
-            if trained.state:
-                blobs[STATE] = save(trained.state)
-            self._keep(stage.key, trained.weights)
+            trained = train(
+                self.model, stage, *self._training(stage), parent, self._carried(stage), begun, attempt.split
+            )
+            figures, blobs = {**trained.figures, "resumed": begun is not None}, self._blobs(stage, trained)
         else:
             rows, items = self._score(stage, parent, attempt.split)
             figures = {"scores": rows}
             blobs = {PREDICTIONS: _parquet(items)}
-        seconds, counts = time.monotonic() - start, watch.counts()
+        lease = self._leases[stage.key]
+        return self._put(stage, attempt, lease, figures, blobs, time.monotonic() - start, watch.counts(), source)
+
+    def _blobs(self, stage: Stage, trained: Trained) -> dict[str, bytes]:
+        """What is stored of a trained stage, whose weights stay in memory."""
+        self._keep(stage.key, trained.weights)
+        return {WEIGHTS: save(trained.weights)} | ({STATE: save(trained.state)} if trained.state else {})
+
+    def _put(
+        self,
+        stage: Stage,
+        attempt: Attempt,
+        lease: Lease,
+        figures: dict[str, Any],
+        blobs: dict[str, bytes],
+        seconds: float,
+        counts: watch.Counts,
+        source: str,
+    ) -> Outcome:
+        """Store what was made of a stage."""
         about = {"worker": self.worker, "seconds": seconds, "parent_from": source, "torch": torch.__version__,
                  "attempt": attempt.number, "split": attempt.split}  # fmt: skip
         # One that was taken for dead and is not leaves the stage to who took it over: equal keys mean equal results.
@@ -202,13 +277,16 @@ class Bench:
             stage.key, stage.kind, True, seconds, source, self.worker, size, attempt.split, **counts._asdict()
         )
 
-    def _train(self, stage: Stage, parent: Weights, begun: Weights | None, split: int) -> Trained:
+    def _training(self, stage: Stage) -> tuple[list[Task], dict[str, list[Feature]]]:
+        """The group of a stage, and its features."""
         group = [self._tasks[name] for name in stage.tasks]
         longest = self._text_length(stage)
         rows = int(stage.settings.get("rows") or 0) or None
-        features = {task.name: self._training_features(task, min(task.max_length, longest), rows) for task in group}
-        carried = self._tasks.values() if stage.settings.get("heads") == "carry" else ()
-        return train(self.model, stage, group, features, parent, carried, begun, split)
+        return group, {t.name: self._training_features(t, min(t.max_length, longest), rows) for t in group}
+
+    def _carried(self, stage: Stage) -> Collection[Task]:
+        """The tasks whose heads a stage takes from its parent."""
+        return self._tasks.values() if stage.settings.get("heads") == "carry" else ()
 
     def _begun(self, stage: Stage) -> Weights | None:
         """The state of the same stage at a smaller budget, where the store has it."""

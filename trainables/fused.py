@@ -9,7 +9,7 @@ the trials; `fused_cost.pays` measures whether that is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -19,11 +19,12 @@ from torch import Tensor
 from trainables.batches import collate_together
 from trainables.decoder import Decoder
 from trainables.failures import Diverged
+from trainables.fusable import signature
 from trainables.fused_dropout import OwnDropout, Stream, drops
 from trainables.fused_modules import Own, Rows, Stack, in_place
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of
-from trainables.methods import FROZEN, method
+from trainables.methods import method
 from trainables.models import Encoder, Weights, modules_in
 from trainables.stage import Stage
 from trainables.tasks import Task
@@ -31,13 +32,6 @@ from trainables.train import Course, Trained, drawing, losses, set_up
 
 FAMILIES = ("xlm-roberta", "roberta", "bert")
 """Encoders, by `model_type`, that trials may share."""
-
-OWN = frozenset(
-    ("learning_rate", "batch_size", "warmup", "weight_decay", "prompt_length", "sampling", "cap", "temperature",
-     "heads", "rows")
-)  # fmt: skip
-"""Settings in which stages that are trained together may differ."""
-
 
 TOKENS = 1024
 """Padded tokens that are read in one pass: about what the caches of a processor hold the states of."""
@@ -53,21 +47,6 @@ class Job:
     parent: Weights = field(default_factory=dict)
     carried: Collection[Task] = ()
     begun: Weights | None = None
-
-
-def signature(stage: Stage) -> Hashable | None:
-    """Stages with equal signatures may be trained together; one without (None) with no other.
-
-    Model, method and the form of the modules must be equal. Tasks, parents, steps, seeds, what is in `OWN`, and how
-    many former adapters a stack has, may differ. Robust training, which reads a batch several times, and language
-    adapters are left to `train`.
-    """
-    settings = stage.settings
-    if stage.kind != "train" or stage.method not in FROZEN:
-        return None
-    if settings.get("robust") or settings.get("language_adapters"):
-        return None
-    return stage.model, stage.method, tuple(sorted((n, v) for n, v in settings.items() if n not in OWN))
 
 
 def fits(model: Encoder) -> bool:

@@ -15,7 +15,8 @@ from functools import partial
 
 import torch
 
-from trainables.fused import Job, fits, run_steps, set_up_all, signature
+from trainables.fusable import signature
+from trainables.fused import Job, fits, run_steps, set_up_all
 from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
 from trainables.oom import out_of_memory, release

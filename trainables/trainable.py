@@ -80,6 +80,9 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         self._labels = dict(zip((stage.key for stage in self._path), json.loads(config["labels"]), strict=True))
         self._tries = json.loads(config["tries"])
         self._begun = False
+        # A path of several where the second is no child of the first is of stages to be trained together.
+        together = len(self._path) > 1 and self._path[1].parent != self._path[0].key
+        self._together = list(self._path) if together else []
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial in the same process; one whose CUDA is broken ends, and Tune starts another."""
@@ -112,6 +115,9 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         # Till the stage has ended; `ray stop` looks for "ray::".
         ray._raylet.setproctitle(f"ray::order-search {label}")  # type: ignore[attr-defined]
         try:
+            if self._together:
+                together, self._together = self._together, []
+                self._bench.run_ahead(together)
             outcome = asdict(self._bench.run(stage, attempt))
         except Held as held:
             _log.info("%s is held by %s", label, held.holder)

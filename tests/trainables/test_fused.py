@@ -14,7 +14,8 @@ from trainables.batches import collate, collate_together
 from trainables.data import DataSource
 from trainables.failures import Diverged
 from trainables.fingerprint import MICRO
-from trainables.fused import Drawn, Job, fits, passes, signature, train_together
+from trainables.fusable import signature
+from trainables.fused import Drawn, Job, fits, passes, train_together
 from trainables.fused_modules import Rows
 from trainables.kinds import KINDS
 from trainables.kinds.base import Feature
