@@ -34,8 +34,8 @@ class LowerStates:
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         self._limit, self._bytes = limit, 0
-        self._kept: dict[tuple[int, bytes], Any] = {}
-        self._trained: dict[tuple[int, int], FeatureStates] = {}
+        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._trained: dict[tuple[Any, ...], FeatureStates] = {}
 
     def of_features(self, model: Encoder, features: Sequence[Feature]) -> FeatureStates | None:
         """The states of all a task's features, for a training that leaves the lowest layers as they are; None where
@@ -48,7 +48,7 @@ class LowerStates:
         tokens = sum(len(row) for feature in features for row in feature.rows)
         if not depth or tokens * model.width * FLOAT_BYTES > self._limit:
             return None
-        key = id(features), depth
+        key = id(features), depth, _precision(model)
         if key not in self._trained:
             found = FeatureStates(model, features, depth)
             while self._trained and found.bytes + sum(one.bytes for one in self._trained.values()) > self._limit:
@@ -66,7 +66,7 @@ class LowerStates:
         if not depth or model.training or torch.is_grad_enabled():
             yield
             return
-        key = depth, batch.content
+        key = depth, _precision(model), batch.content
         lower = list(model.layers[:depth])
         if key in self._kept:
             with _passed(model.embeddings, lower, self._kept[key]):
@@ -81,7 +81,7 @@ class LowerStates:
         if len(given) == 1:  # a layer that stands for several is run more often
             self._keep(key, given[0])
 
-    def _keep(self, key: tuple[int, bytes], output: Any) -> None:
+    def _keep(self, key: tuple[Any, ...], output: Any) -> None:
         states = _states_of(output)
         if states is None:
             return
@@ -163,6 +163,12 @@ def _frozen(model: Encoder) -> int:
             break
         depth = number
     return depth
+
+
+def _precision(model: Encoder) -> torch.dtype | None:
+    """What autocast makes of the states, if it is on."""
+    kind = model.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def _drops(part: nn.Module) -> bool:

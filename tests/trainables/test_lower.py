@@ -126,6 +126,15 @@ def test_the_states_have_a_limit(model, data):
     assert scored(model, data, stage, weights) == whole
 
 
+def test_another_precision_has_other_states(model, data):
+    stage, weights = trained(model, data, "probe")
+    scored(model, data, stage, weights)
+    before = len(model.lower._kept)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scored(model, data, stage, weights)
+    assert len(model.lower._kept) == 2 * before
+
+
 def test_other_ids_are_another_batch():
     from trainables.batches import collate
     from trainables.kinds.base import Feature
