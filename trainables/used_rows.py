@@ -75,8 +75,9 @@ def _is_lookup_alone(model: Encoder, words: nn.Module) -> bool:
     """Whether these are trained, plain embeddings that nothing else has a part in."""
     if type(words) is not nn.Embedding or not words.weight.requires_grad or words.max_norm is not None:
         return False
-    users = [one for _, one in model.named_parameters(remove_duplicate=False) if one is words.weight]
-    return len(users) == 1
+    users = [name for name, one in model.named_parameters(remove_duplicate=False) if one is words.weight]
+    # The library `adapters` keeps them for prompts that begin as words, once a worker has put any module on.
+    return len([name for name in users if not name.endswith(".prompt_tuning.base_model_embeddings.weight")]) == 1
 
 
 def used_ids(features: Iterable[Feature]) -> set[int]:

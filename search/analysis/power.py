@@ -92,6 +92,10 @@ def noise_of_sets(design: Design, contrasts: Array) -> Noise:
     return _noise(design, weighted(contrasts, design), members)
 
 
+LARGEST = 2.0**40
+"""Of SDs that are looked for, in units of the noise."""
+
+
 def f_power(sd: float, roots: int, noise: Noise) -> float:
     """How often the test that so many roots allow shows effects of SD `sd` drawn at random.
 
@@ -115,13 +119,16 @@ def reached_level(roots: int) -> float:
 
 
 def detectable_sd(roots: int, noise: Noise) -> float:
-    """The SD of effects that so many roots show in 4 of 5 studies, in points; nan where there is no test."""
+    """The SD of effects that so many roots show in 4 of 5 studies, in points; nan where there is no test, or where
+    effects of any size would be shown less often (noise that is rounding alone has next to no degrees of freedom)."""
     if roots < ROOTS_FOR_F or not (noise.b > 0 and noise.g > 0):
         return math.nan
     unit = math.sqrt(noise.b / noise.g)  # where the effects' form is as large as the noise's
     high = 1.0
     while f_power(high * unit, roots, noise) < POWER:
         high *= 2
+        if high > LARGEST:
+            return math.nan
     found: float = brentq(lambda sd: f_power(sd * unit, roots, noise) - POWER, 0, high)
     return found * unit
 

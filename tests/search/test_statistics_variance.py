@@ -24,6 +24,7 @@ from benchmarks.simulated import (
 )
 from search.analysis.comparisons import order_contrasts, task_contrasts
 from search.analysis.power import (
+    Noise,
     detectable_mean,
     detectable_sd,
     f_power,
@@ -278,6 +279,8 @@ def test_roots_for_an_sd_are_the_fewest_that_reach_the_power():
     assert roots_for_sd(0.0, noise) is None and roots_for_sd(1e-4, noise) is None
     assert detectable_sd(2, noise) != detectable_sd(2, noise)  # nan: no test
     assert detectable_sd(5, noise) < detectable_sd(3, noise)
+    rounding = Noise(b=3.9e-14, b2=8.8e-25, g=22.2, g2=55.3, bg=-4.1e-13)
+    assert detectable_sd(3, rounding) != detectable_sd(3, rounding)  # nan: no size would do
 
 
 def test_the_level_that_sign_patterns_reach():

@@ -61,7 +61,7 @@ def test_english_dev_rises_over_three_epochs(kind, tmp_path, tiny_model):
     bench = bench_of(tmp_path, [name], rows, model)
     epoch = rows // BATCH
     after = [scores(bench, name, name, steps, rate)["dev"] for steps in (1, epoch, 3 * epoch)]
-    assert after[0] < after[1] < after[2], after
+    assert after[0] < after[1] and (after[1] < after[2] or after[1] == 1), after
 
 
 def majority(task, examples):

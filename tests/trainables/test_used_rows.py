@@ -12,12 +12,14 @@ from trainables import train as training
 from trainables.data import DataSource
 from trainables.failures import Diverged
 from trainables.kinds import KINDS
+from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
 from trainables.stage import Stage
 from trainables.tasks import load_task
 from trainables.train import train
 from trainables.used_rows import UsedRows, used_ids
 
+SETTINGS = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01}
 WORDS = "encoder.embeddings.word_embeddings.weight"
 
 
@@ -29,8 +31,7 @@ def model(tiny_model):
 
 
 def stage(task, steps=6, **settings):
-    own = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01, **settings}
-    return Stage("train", None, (task,), ("0" * 16,), "tiny", "full", own, steps, 0)
+    return Stage("train", None, (task,), ("0" * 16,), "tiny", "full", {**SETTINGS, **settings}, steps, 0)
 
 
 def encoded(model, name):
@@ -112,3 +113,14 @@ def test_robust_training_has_the_radius_of_all_words(model, monkeypatch):
     monkeypatch.setattr(training, "only_used_rows", every_row)
     plain = train(model, own, [task], {task.name: features})
     assert ours.figures == pytest.approx(plain.figures, rel=1e-5)
+
+
+def test_what_a_worker_did_before_changes_no_bit(tiny_model):
+    model = Encoder(tiny_model)
+    task, features = encoded(model, "mini-nli")
+    first = train(model, stage("mini-nli"), [task], {task.name: features}).weights
+    modules = scalars(MethodSettings(), "adapter")
+    adapted = Stage("train", None, ("mini-nli",), ("",), "tiny", "adapter", {**SETTINGS, **modules}, 2, 0)
+    train(model, adapted, [task], {task.name: features})
+    again = train(model, stage("mini-nli"), [task], {task.name: features}).weights
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
