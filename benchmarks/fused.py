@@ -5,9 +5,10 @@
 
 Candidates differ in seed and learning rate. Both sides are whole trainings, with what is put on the model before and
 copied out of it after, and alternate. Told are seconds of the clock and of the processor (medians), their ratio, the
-least and greatest ratio of a pair, and what the cost model (`fused_cost`) chose on the same jobs before, for a hundred
-steps: so many padded tokens a pass, or `alone`. The last column is the gain with that choice. On a GPU one trial's
-share of its use is told too: what is left of it is what there is to gain.
+least and greatest ratio of a pair, and what the cost model (`fused_cost`) chose for such jobs before: so many padded
+tokens a pass, or `alone`; and what deciding took of the fewest steps for which it is measured. The last column is the
+gain with that choice, 1 where it is `alone`. On a GPU one trial's share of its use is told too: what is left of it is
+what there is to gain.
 """
 
 from __future__ import annotations
@@ -103,9 +104,9 @@ def gpu_use(found: list[float]) -> Iterator[None]:
 
 def measured(model: Encoder, own: Task, method: str, batch: int, candidates: int, steps: int, repeats: int) -> str:
     """A row of the table."""
-    hundred = jobs_of(own, method, batch, candidates, 100, 0)
-    deciding = spent(model, lambda: fused_cost.pass_tokens(model, hundred)).clock
-    choice = fused_cost.pass_tokens(model, hundred)
+    fewest = jobs_of(own, method, batch, candidates, fused_cost.MEASURED_FROM, 0)
+    deciding = spent(model, lambda: fused_cost.pass_tokens(model, fewest)).clock
+    choice = fused_cost.pass_tokens(model, fewest)
     apart: list[Spent] = []
     together: list[Spent] = []
     for seed in range(repeats + 1):
@@ -118,10 +119,10 @@ def measured(model: Encoder, own: Task, method: str, batch: int, candidates: int
     ratios = sorted(one.clock / two.clock for one, two in zip(apart, together, strict=True))
     alone, fused = (statistics.median(one.clock for one in side) for side in (apart, together))
     alone_cpu, fused_cpu = (statistics.median(one.cpu for one in side) for side in (apart, together))
-    of_hundred = deciding / (alone / steps * 100)
+    share = deciding / (alone / steps * fused_cost.MEASURED_FROM)
     cells = [
         batch, candidates, f"{alone:.2f}", f"{fused:.2f}", f"{alone / fused:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
-        f"{alone_cpu:.2f}", f"{fused_cpu:.2f}", f"{alone_cpu / fused_cpu:.2f}", choice or "alone", f"{of_hundred:.1%}",
+        f"{alone_cpu:.2f}", f"{fused_cpu:.2f}", f"{alone_cpu / fused_cpu:.2f}", choice or "alone", f"{share:.1%}",
         f"{alone / fused if choice else 1.0:.2f}",
     ]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
@@ -163,7 +164,7 @@ def main() -> int:
         "CPU s together",
         "CPU gain",
         "tokens a pass, chosen",
-        "deciding, of 100 steps",
+        "deciding",
         "gain with the choice",
     )
     about = f"{given.repeats} alternating pairs after one, {given.threads} threads, {given.device}"

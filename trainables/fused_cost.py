@@ -32,13 +32,15 @@ ALONE = 0
 WORTH = 1.05
 """By how much together must be faster: what was measured as less may be chance."""
 
-MEASURED_FROM = 48
-"""Steps a stage has at least where it is worth measuring: that costs each about seven."""
+MEASURED_FROM = 200
+"""Steps that a trial of such groups has, this one's and those before it together, where it is worth measuring: that
+takes as long as about six of them, so 3 % of the time at most. Until then they are trained one after another."""
 
 ROUNDS = 2
 SAMPLE = 32
 
 _chosen: dict[Hashable, int] = {}
+_asked: dict[Hashable, int] = {}
 
 
 def pays(model: Encoder, jobs: Sequence[Job]) -> bool:
@@ -49,17 +51,20 @@ def pays(model: Encoder, jobs: Sequence[Job]) -> bool:
 def pass_tokens(model: Encoder, jobs: Sequence[Job]) -> int:
     """Padded tokens of a pass with which the jobs are trained fastest together; `ALONE` where they should not be.
 
-    Measured where no group like this one was before in this process: with this signature, as many trials, and batches
-    of about as many tokens.
+    Asked once a group. Measured once for all groups that are alike: of one signature, as many trials, and batches of
+    about as many tokens. Batches that are too large for two of them to be read in a pass are not.
     """
     if len(jobs) < 2 or not fits(model) or signature(jobs[0].stage) is None:
         return ALONE
+    two = 2 * sum(map(_tokens, jobs)) / len(jobs)
+    choices = [tokens for tokens in PASSES[model.device.type] if tokens >= two]
     key = _key(model, jobs)
+    _asked[key] = _asked.get(key, 0) + min(job.stage.steps for job in jobs)
     if key not in _chosen:
-        if min(job.stage.steps for job in jobs) < MEASURED_FROM:
+        if not choices or _asked[key] < MEASURED_FROM:
             return ALONE
         with uncounted(), torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-            _chosen[key] = fastest(measured(model, [replace(job, begun=None) for job in jobs]))
+            _chosen[key] = fastest(measured(model, [replace(job, begun=None) for job in jobs], choices))
         model.reset()
     return _chosen[key]
 
@@ -70,13 +75,13 @@ def fastest(seconds: dict[int, float]) -> int:
     return best if seconds[best] * WORTH < seconds[ALONE] else ALONE
 
 
-def measured(model: Encoder, jobs: Sequence[Job]) -> dict[int, float]:
+def measured(model: Encoder, jobs: Sequence[Job], choices: Sequence[int]) -> dict[int, float]:
     """Seconds that a step of all jobs takes, by tokens of a pass. One after another is measured before and after the
     others, of the jobs with the smallest and the largest batches."""
     by_size = {_tokens(job): job for job in jobs}
     ends = {size: by_size[size] for size in (min(by_size), max(by_size))}
     before = {size: _alone(model, job) for size, job in ends.items()}
-    seconds = _together(model, jobs)
+    seconds = _together(model, jobs, choices)
     least, *more = (min(spent, _alone(model, ends[size])) for size, spent in before.items())
     slope = (more[0] - least) / (max(ends) - min(ends)) if more else 0.0
     return {**seconds, ALONE: sum(least + slope * (_tokens(job) - min(ends)) for job in jobs)}
@@ -98,13 +103,12 @@ def _alone(model: Encoder, job: Job) -> float:
     return min(_seconds(model, step) for _ in range(ROUNDS))
 
 
-def _together(model: Encoder, jobs: Sequence[Job]) -> dict[int, float]:
+def _together(model: Encoder, jobs: Sequence[Job], choices: Sequence[int]) -> dict[int, float]:
     """Seconds a step of all jobs, the least of some. What the memory is too small for takes for ever."""
-    choices = PASSES[model.device.type]
     seconds = dict.fromkeys(choices, math.inf)
     trials = set_up_all(model, jobs)
     run_steps(model, trials, choices[0], 1)
-    for tokens in choices * ROUNDS:
+    for tokens in [*choices] * ROUNDS:
         try:
             spent = _seconds(model, partial(run_steps, model, trials, tokens, 1))
         except RuntimeError as error:

@@ -74,6 +74,19 @@ def exact(tiny_model):
     return model
 
 
+@pytest.fixture(scope="module")
+def still(tiny_model):
+    """The same without dropout."""
+    model = exactly(Encoder(tiny_model))
+    for module in model.modules():
+        for name in ("p", "dropout_prob"):  # attention has a number of its own
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    model.masked_lm_head()
+    model._masked_lm_head[0].double()
+    return model
+
+
 @pytest.fixture
 def double():
     """New modules are made in double precision."""
@@ -164,7 +177,7 @@ def diverse(job, variant, model):
         job(variant, "span", seed=2, batch_size=3, steps=5, warmup=4, resumable=True),
         job(variant, "choice", seed=3, batch_size=2, parent=parent),
         job(variant, "masked_lm", seed=4, batch_size=5, steps=4, **longer),
-        job(variant, "tagging", "choice", seed=5, steps=6, sampling="uniform", resumable=True),
+        job(variant, "tagging", "choice", seed=5, parent=parent, steps=6, sampling="uniform", resumable=True),
     ]
 
 
@@ -177,6 +190,13 @@ def test_together_is_alone(double, exact, job, variant, tokens):
     """In double precision, with dropout of states, attention and modules, whatever is read in one pass."""
     jobs = diverse(job, variant, exact)
     assert_alike([alone(exact, one) for one in jobs], train_together(exact, jobs, tokens))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_so_it_is_without_dropout(double, still, job, variant):
+    """Attention is then computed for all at once, with what prompts were filled up with hidden."""
+    jobs = diverse(job, variant, still)
+    assert_alike([alone(still, one) for one in jobs], train_together(still, jobs, 10**6))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -424,10 +444,11 @@ def test_the_fastest_is_chosen_where_it_is_clearly_faster():
 def test_groups_that_are_alike_are_measured_once(micro, job, monkeypatch):
     measured = []
     monkeypatch.setattr(fused_cost, "_chosen", {})
+    monkeypatch.setattr(fused_cost, "_asked", {})
     monkeypatch.setattr(fused_cost, "measured", lambda *about: measured.append(about) or {0: 2.0, 1024: 1.0})
 
     def group(**more):
-        return [job("lora", "tagging", seed=seed, steps=50, **more) for seed in range(3)]
+        return [job("lora", "tagging", seed=seed, **{"steps": 200, **more}) for seed in range(3)]
 
     assert fused_cost.pays(micro, group())
     assert fused_cost.pays(micro, group(learning_rate=0.1))
@@ -437,13 +458,17 @@ def test_groups_that_are_alike_are_measured_once(micro, job, monkeypatch):
     assert len(measured) == 3
     assert not fused_cost.pays(micro, group()[:1])
     assert not fused_cost.pays(micro, [replace(one, stage=replace(one.stage, method="full")) for one in group()])
-    assert not fused_cost.pays(micro, [job("lora", "choice", seed=seed, steps=5) for seed in range(3)])
+    assert not fused_cost.pays(micro, group(batch_size=400))  # two are more than a pass
     assert len(measured) == 3
+    assert not fused_cost.pays(micro, group(batch_size=1, steps=150))
+    assert fused_cost.pays(micro, group(batch_size=1, steps=50))  # enough of them by now
+    assert len(measured) == 4
 
 
 def test_measuring_changes_nothing(micro, job, monkeypatch):
     monkeypatch.setattr(fused_cost, "_chosen", {})
-    jobs = [job("prefix", kind, seed=seed, steps=50) for seed, kind in enumerate(("tagging", "choice"))]
+    monkeypatch.setattr(fused_cost, "_asked", {})
+    jobs = [job("prefix", kind, seed=seed, steps=200) for seed, kind in enumerate(("tagging", "choice"))]
     short = replace(jobs[0], stage=replace(jobs[0].stage, steps=3))
     wanted = train_together(micro, [short])[0]
     torch.manual_seed(1)
@@ -451,7 +476,8 @@ def test_measuring_changes_nothing(micro, job, monkeypatch):
     with work():
         collate("t", jobs[0].features["mini-tags"][:2], 1, micro.device)
         before = counts()
-        assert fused_cost.pass_tokens(micro, jobs) in (fused_cost.ALONE, *fused_cost.PASSES["cpu"])
+        fused_cost.pass_tokens(micro, jobs)
+        assert fused_cost._chosen
         assert counts() == before
     assert torch.equal(torch.get_rng_state(), drawn)
     assert micro.modules_on == []
@@ -461,7 +487,7 @@ def test_measuring_changes_nothing(micro, job, monkeypatch):
 
 def test_what_is_measured_is_every_choice(micro, job):
     jobs = [job("lora", "tagging", steps=50), job("lora", "choice", seed=1, steps=50), job("lora", "span", steps=50)]
-    seconds = fused_cost.measured(micro, jobs)
+    seconds = fused_cost.measured(micro, jobs, fused_cost.PASSES["cpu"])
     assert seconds.keys() == {fused_cost.ALONE, *fused_cost.PASSES["cpu"]}
     assert all(spent > 0 for spent in seconds.values())
 
@@ -476,4 +502,4 @@ def test_what_memory_is_too_small_for_does_not_pay(micro, job, monkeypatch):
 
     monkeypatch.setattr(fused_cost, "run_steps", full)
     jobs = [job("lora", "tagging", steps=50), job("lora", "choice", seed=1, steps=50)]
-    assert fused_cost.measured(micro, jobs)[2048] == float("inf")
+    assert fused_cost.measured(micro, jobs, [1024, 2048])[2048] == float("inf")
