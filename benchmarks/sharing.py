@@ -82,8 +82,6 @@ def tree(tasks: int, steps: int) -> dict[str, float]:
         with joined(study.settings, study.workplace()) as found:
             planner = Planner(study, Store(study.settings.store_url), times)
             runner.run(study.settings, planner, found, lambda: None)
-    targets = {target.name for target in study.targets} | {str(target.trained_on) for target in study.targets}
-    last = [(stage, seconds) for stage, seconds in times.done if stage.kind == "score" or stage.tasks[0] in targets]
     # A target may be trained on one of the intermediate tasks: its own training is the one that a score starts from.
     scored = {stage.parent for stage, _ in times.done if stage.kind == "score"}
     last = [(stage, seconds) for stage, seconds in times.done if stage.kind == "score" or stage.key in scored]
@@ -120,7 +118,6 @@ class Whole(StagePath):
         bench._resident.clear()
         for stage in self._path:
             bench.run(stage)
-        bench.store.medium.files("")
         self._path = []
         for path in list(bench.store.medium.files("")):
             bench.store.medium.delete(path)

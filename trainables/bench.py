@@ -178,8 +178,10 @@ class Bench:
         outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to `run`.
         """
         start = time.monotonic()
-        jobs = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
-        tokens = pass_tokens(self.model, jobs)
+        with watch.work():
+            made = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
+            jobs, sources = [job for job, _ in made], {job.stage.key: source for job, source in made}
+            tokens = pass_tokens(self.model, jobs)
         if tokens == ALONE:
             return
         leases: dict[str, Lease] = {}
@@ -194,28 +196,38 @@ class Bench:
             counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))
             for job, trained in zip(jobs, found, strict=True):
                 lease = leases.pop(job.stage.key)
-                self._ahead[job.stage.key] = self._trained_ahead(job, trained, lease, share, counts, len(found))
+                about = {"resumed": job.begun is not None, "together": len(jobs)}
+                source = sources[job.stage.key]
+                self._ahead[job.stage.key] = self._trained_ahead(
+                    job.stage, trained, lease, about, share, counts, source
+                )
 
     def _trained_ahead(
-        self, job: Job, trained: Trained | Diverged, lease: Lease, seconds: float, counts: watch.Counts, together: int
+        self,
+        stage: Stage,
+        trained: Trained | Diverged,
+        lease: Lease,
+        about: dict[str, Any],
+        seconds: float,
+        counts: watch.Counts,
+        source: str,
     ) -> Outcome | Exception:
         """What `run` gives of a stage that was trained with others, once it is stored."""
         if isinstance(trained, Diverged):
             self.attempts.end(lease, f"Diverged: {trained}"[:500])
             return trained
-        about = {"resumed": job.begun is not None, "together": together}
-        source = "memory" if job.stage.parent else "base"
+        figures, blobs = {**trained.figures, **about}, self._blobs(stage, trained)
         try:
-            outcome = self._put(job.stage, FIRST, lease, {**trained.figures, **about}, self._blobs(job.stage, trained),
-                                seconds, counts, source)  # fmt: skip
+            outcome = self._put(stage, FIRST, lease, figures, blobs, seconds, counts, source)
         except Held as held:
             return held
         self.attempts.done(lease)
         return outcome
 
-    def _job(self, stage: Stage) -> Job:
-        parent, _ = self._weights(stage.parent)
-        return Job(stage, *self._training(stage), parent, self._carried(stage), self._begun(stage))
+    def _job(self, stage: Stage) -> tuple[Job, str]:
+        """What a stage is trained from, and where its parent's weights came from."""
+        parent, source = self._weights(stage.parent)
+        return Job(stage, *self._training(stage), parent, self._carried(stage), self._begun(stage)), source
 
     @contextmanager
     def _leased(self, leases: dict[str, Lease]) -> Iterator[None]:

@@ -45,11 +45,13 @@ class LowerStates:
         not hang on what a worker has done before.
         """
         depth = _frozen(model)
-        tokens = sum(len(row) for feature in features for row in feature.rows)
-        if not depth or tokens * model.width * FLOAT_BYTES > self._limit:
+        if not depth:
             return None
         key = id(features), depth, _precision(model)
         if key not in self._trained:
+            tokens = sum(len(row) for feature in features for row in feature.rows)
+            if tokens * model.width * FLOAT_BYTES > self._limit:
+                return None
             found = FeatureStates(model, features, depth)
             while self._trained and found.bytes + sum(one.bytes for one in self._trained.values()) > self._limit:
                 del self._trained[next(iter(self._trained))]

@@ -70,6 +70,8 @@ class Encoder(nn.Module):
         self.to(self.device)
         self._places = self._layer_of_each()
         self.lower = LowerStates()
+        self.read_ids: dict[int, tuple[Any, set[int]]] = {}
+        """By its features' identity, which are kept so that no others have it: what token ids a training set has."""
         self.base_layers = len(self.layers)
         """How many of the lowest layers, with the embeddings below them, are the base model's own."""
         self._base: Weights = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}

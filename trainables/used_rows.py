@@ -60,7 +60,7 @@ def only_used_rows(model: Encoder, features: Mapping[str, Sequence[Feature]], de
     if not _is_lookup_alone(model, words):
         yield
         return
-    used = used_ids(chain.from_iterable(features.values())) | {int(model.tokenizer.pad_token_id)}
+    used = {int(model.tokenizer.pad_token_id)}.union(*(_known(model, own) for own in features.values()))
     used |= set() if words.padding_idx is None else {words.padding_idx}
     rows = UsedRows(words, torch.tensor(sorted(used), device=words.weight.device))
     model.encoder.set_input_embeddings(rows)
@@ -78,6 +78,13 @@ def _is_lookup_alone(model: Encoder, words: nn.Module) -> bool:
     users = [name for name, one in model.named_parameters(remove_duplicate=False) if one is words.weight]
     # The library `adapters` keeps them for prompts that begin as words, once a worker has put any module on.
     return len([name for name in users if not name.endswith(".prompt_tuning.base_model_embeddings.weight")]) == 1
+
+
+def _known(model: Encoder, features: Sequence[Feature]) -> set[int]:
+    """The token ids of a task's features, found once for all stages that train on them."""
+    if id(features) not in model.read_ids:
+        model.read_ids[id(features)] = features, used_ids(features)
+    return model.read_ids[id(features)][1]
 
 
 def used_ids(features: Iterable[Feature]) -> set[int]:

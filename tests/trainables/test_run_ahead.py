@@ -127,3 +127,11 @@ def test_what_another_worker_holds_or_has_made_is_left_out(place, together):
     with pytest.raises(Held):
         bench.run(stages[2])
     assert bench.run(stages[3]).made
+
+
+def test_it_is_told_where_a_parent_came_from(place, together):
+    first = stage("mini-topic")
+    Bench(place).run(first)
+    bench = Bench(place)
+    bench.run_ahead([stage("mini-nli", first), stage("mini-nli")])
+    assert bench.run(stage("mini-nli", first)).parent == "store"
