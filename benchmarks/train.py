@@ -2,12 +2,13 @@
 
     python -m benchmarks.train [--shape micro|base|large] [--task mnli|squad] [--data-dir DIR] [--frozen] [--record]
 
-Both train on real MNLI (or SQuAD) for the same number of steps, alternating, several times. `Trainer` pads each batch
-to its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip gradients.
-Told are real tokens (no padding) a second of the training loop, the ratio of the medians, and the loss at the end,
-which bucketing must not change but for noise. No weights are at hand, so they are random, and the vocabulary is made
-from the data folder's text: `micro` has the shipped encoder's shape, with 7,000 pieces of the task's own text, the
-others matrices of 250,002 words, of which pieces are found for a part in the folder's languages.
+Both train on the same examples of real MNLI (or SQuAD), all of them once, alternating, several times. `Trainer` pads
+each batch to its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip
+gradients. Told are real tokens (no padding) a second of the training loop, the ratio of the medians, and the loss at
+the end, which bucketing must not change but for noise. No weights are at hand, so they are random, and the vocabulary
+is made from the data folder's text: `micro` has the shipped encoder's shape (and like it no dropout), with 7,000 pieces
+of the task's own text, the others matrices of 250,002 words, of which pieces are found for a part in the folder's
+languages.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import gzip
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -47,19 +49,20 @@ from trainables.watch import counts, work
 
 
 class Shape(NamedTuple):
-    """An encoder's shape: layers, width, inner width, heads, words; and whether the text of its vocabulary is the
-    task's alone."""
+    """An encoder's shape: layers, width, inner width, heads, words; its dropout; whether the text of its vocabulary is
+    the task's alone."""
 
     layers: int
     width: int
     inner: int
     heads: int
     words: int
+    dropout: float = 0.1
     own_text: bool = False
 
 
 SHAPES = {
-    "micro": Shape(3, 128, 256, 4, 7000, True), "base": Shape(12, 768, 3072, 12, 250_002),
+    "micro": Shape(3, 128, 256, 4, 7000, 0.0, True), "base": Shape(12, 768, 3072, 12, 250_002),
     "large": Shape(24, 1024, 4096, 16, 250_002),
 }  # fmt: skip
 
@@ -93,7 +96,8 @@ def made(shape: str, folder: Path, data: Path, task: str) -> str:
     config = XLMRobertaConfig(
         vocab_size=own.words, hidden_size=own.width, num_hidden_layers=own.layers, intermediate_size=own.inner,
         num_attention_heads=own.heads, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5,
-        pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_dropout_prob=own.dropout,
+        attention_probs_dropout_prob=own.dropout,
     )  # fmt: skip
     torch.manual_seed(0)
     XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
@@ -232,7 +236,7 @@ def main() -> int:
     parser.add_argument("--shape", choices=[*SHAPES], default="micro")
     parser.add_argument("--task", choices=["mnli", "squad"], default="mnli")
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--steps", type=int, default=0, help="0: as many as the shape's size allows")
+    parser.add_argument("--steps", type=int, default=0, help="that all examples are read in; 0: what the shape allows")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
@@ -240,21 +244,28 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="append the figures to RESULTS.md")
     given = parser.parse_args()
     torch.set_num_threads(given.threads or os.cpu_count() or 1)
-    steps = given.steps or {"micro": 150, "base": 6, "large": 3}[given.shape]
+    steps = given.steps or {"micro": 250, "base": 12, "large": 3}[given.shape]
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(made(given.shape, Path(folder), given.data_dir, given.task))
         own = loaded(model, given.task, given.data_dir, 384 if given.task == "squad" else 128)
+        own = own._replace(features=random.Random(0).sample(own.features, min(len(own.features), steps * given.batch)))
+        steps = len(own.features) // given.batch
         sides = {
-            "ours": lambda seed: ours(model, own, steps, given.batch, given.frozen, seed),
-            "dynamic padding": lambda seed: trainers(model, own, steps, given.batch, given.frozen, seed, False),
-            "group_by_length": lambda seed: trainers(model, own, steps, given.batch, given.frozen, seed, True),
+            "ours": lambda steps, seed: ours(model, own, steps, given.batch, given.frozen, seed),
+            "dynamic padding": lambda steps, seed: trainers(model, own, steps, given.batch, given.frozen, seed, False),
+            "group_by_length": lambda steps, seed: trainers(model, own, steps, given.batch, given.frozen, seed, True),
         }
+        if given.frozen:
+            sides["ours, nothing frozen"] = lambda steps, seed: ours(model, own, steps, given.batch, False, seed)
+            sides["group_by_length, nothing frozen"] = lambda steps, seed: trainers(
+                model, own, steps, given.batch, False, seed, True
+            )
         for side in sides.values():  # warm
-            side(0)
+            side(1, 0)
         found: dict[str, list[Measured]] = {name: [] for name in sides}
         for seed in range(1, given.repeats + 1):
             for name, side in sides.items():
-                found[name].append(side(seed))
+                found[name].append(side(steps, seed))
     lines = [f"{len(own.features)} features of {given.task}, batch {given.batch}, {steps} steps, "
              f"{given.repeats} repeats, {torch.get_num_threads()} threads", "",
              "| side | real tokens/s (least to most) | CPU s | loss first → last |", "|---|---|---|---|"]  # fmt: skip

@@ -117,7 +117,7 @@ def training_batches(
 ) -> Iterator[tuple[str, list[Feature]]]:
     """`steps` batches, each of one task of the group, tasks drawn by `sampling_weights`.
 
-    Every task goes through its features epoch by epoch; within a pool of 16 batches features are sorted by length, and
+    Every task goes through its features epoch by epoch; within a pool of 50 batches features are sorted by length, and
     the pool's batches are shuffled, so that little is padded and every epoch is another one.
     """
     for task, features in group.items():
@@ -132,7 +132,7 @@ def training_batches(
         yield task, next(streams[task])
 
 
-def _epochs(features: Sequence[Feature], size: int, rng: random.Random, pool: int = 16) -> Iterator[list[Feature]]:
+def _epochs(features: Sequence[Feature], size: int, rng: random.Random, pool: int = 50) -> Iterator[list[Feature]]:
     while True:
         shuffled = rng.sample(features, len(features))
         for at in range(0, len(shuffled), size * pool):

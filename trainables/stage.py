@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 Scalar = str | int | float | bool | None
 
-RECIPE = 4
+RECIPE = 5
 """Raised by hand whenever the training or scoring code changes what a stage computes."""
 
 
