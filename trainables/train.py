@@ -71,7 +71,9 @@ def train(
         values, state = _steps(model, stage, tasks, features, robust, begun, split)
     method(stage.method).finish(model, settings)
     figures = {**losses(values), **size}
-    return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+    weights = model.tuned()
+    model.hold(weights)
+    return Trained(weights, figures | ({"split": split} if split > 1 else {}), state)
 
 
 def set_up(
