@@ -45,6 +45,7 @@ from trainables.node_cache import NodeCache
 from trainables.perturbations import Lookup
 from trainables.perturbed import Suites, evaluate_edited
 from trainables.perturbed_prompts import evaluate_edited_prompts
+from trainables.precision import computed_in
 from trainables.reading import OnBadRow
 from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store, StoreTrouble
@@ -169,7 +170,8 @@ class Bench:
             return Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker)
         about = {"kind": stage.kind, "tasks": stage.tasks, "attempt": attempt.number, "split": attempt.split}
         with self._leased({stage.key: self.attempts.begin(stage.key, about, attempt.over)}), watch.work():
-            outcome = self._made(stage, attempt, start)
+            with computed_in(self.model, stage.dtype):
+                outcome = self._made(stage, attempt, start)
             self.attempts.done(self._leases[stage.key])
         return outcome
 
@@ -178,7 +180,7 @@ class Bench:
         outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to `run`.
         """
         start = time.monotonic()
-        with watch.work():
+        with watch.work(), computed_in(self.model, stages[0].dtype):
             made = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
             jobs, sources = [job for job, _ in made], {job.stage.key: source for job, source in made}
             tokens = pass_tokens(self.model, jobs)
@@ -190,7 +192,7 @@ class Bench:
             with suppress(Held):
                 leases[job.stage.key] = self.attempts.begin(job.stage.key, about)
         jobs = [job for job in jobs if job.stage.key in leases]
-        with self._leased(leases), watch.work():
+        with self._leased(leases), watch.work(), computed_in(self.model, stages[0].dtype):
             found = train_together(self.model, jobs, tokens)
             share = (time.monotonic() - start) / max(1, len(jobs))
             counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))
