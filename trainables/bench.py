@@ -46,6 +46,7 @@ from trainables.node_cache import NodeCache
 from trainables.perturbations import Lookup
 from trainables.perturbed import Suites, evaluate_edited
 from trainables.perturbed_prompts import evaluate_edited_prompts
+from trainables.precision import computed_in
 from trainables.reading import OnBadRow
 from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
@@ -157,7 +158,7 @@ class Bench:
         if self.store.has(stage.key):
             return known(Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker))
         lease = self.storing.begin(stage, attempt)
-        with self.storing.held(lease), watch.work():
+        with self.storing.held(lease), watch.work(), computed_in(self.model, stage.dtype):
             return self.storing.put(self._made(stage, attempt, start), lease)
 
     def settle(self) -> None:
@@ -170,7 +171,7 @@ class Bench:
         outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to it.
         """
         start = time.monotonic()
-        with watch.work():
+        with watch.work(), computed_in(self.model, stages[0].dtype):
             made = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
             jobs, sources = [job for job, _ in made], {job.stage.key: source for job, source in made}
             tokens = pass_tokens(self.model, jobs)
@@ -181,7 +182,7 @@ class Bench:
             with suppress(Held):
                 leases[job.stage.key] = self.storing.begin(job.stage, FIRST, together=len(jobs))
         jobs = [job for job in jobs if job.stage.key in leases]
-        with self.storing.held(*leases.values()), watch.work():
+        with self.storing.held(*leases.values()), watch.work(), computed_in(self.model, stages[0].dtype):
             found = train_together(self.model, jobs, tokens)
             share = (time.monotonic() - start) / max(1, len(jobs))
             counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))

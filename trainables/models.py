@@ -82,6 +82,8 @@ class Encoder(nn.Module):
         self._merged: set[str] = set()
         self._masked_lm_head: list[nn.Module] | None = None  # a list, so that it is no module of this one
         self.device = torch.device(device)
+        self.precision = torch.float32
+        """Of forward passes (`precision.computed_in`); the weights are float32."""
         self.to(self.device)
         self._places = self._layer_of_each()
         self.lower = LowerStates()
