@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from search.cluster import joined  # sets what Ray reads when it is imported
 # isort: split
 from ray import tune
 
+from benchmarks.processes import apart
 from benchmarks.results import record
 from search import runner
 from search.planner import Planner
@@ -47,10 +47,10 @@ TASKS = ["mini-nli", "mini-topic", "mini-paraphrase", "mini-pos", "mini-squad"]
 WORKERS = 2
 
 
-def study_of(folder: str, tasks: int, steps: int) -> Study:
+def study_of(folder: str, tasks: int, steps: int, workers: int = WORKERS) -> Study:
     """All ordered subsets of so many tasks, one target."""
     flags = {"suite": "mini-full", "targets": ["mini-xnli"], "out": folder, "seeds": 1, "languages": ["en", "de", "sw"],
-             "max_concurrent": WORKERS}  # fmt: skip
+             "max_concurrent": workers}  # fmt: skip
     changed = {"intermediate": TASKS[:tasks], "orders": {"kind": "subsets", "max_length": tasks},
                "train": {"steps": steps, "target_steps": steps}}  # fmt: skip
     return Study(*load_settings(flags, changed))
@@ -163,18 +163,6 @@ class Labelled(Whole):
         super().setup({**config, "labels": json.dumps(keys)})
 
 
-def apart(side: str, tasks: int, steps: int) -> dict[str, float]:
-    """A side in a process of its own."""
-    words = ["--once", side, "--tasks", str(tasks), "--steps", str(steps)]
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sharing", *words], check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{side}: {found} ({time.monotonic() - start:.0f} s in all)", file=sys.stderr, flush=True)
-    return found
-
-
 def main() -> None:
     """Measure, print, and record where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,8 +177,9 @@ def main() -> None:
         return
     trees, others = [], []
     for _ in range(given.repeats):
-        trees.append(apart("tree", given.tasks, given.steps))
-        others.append(apart("independent", given.tasks, given.steps))
+        words = ["--tasks", str(given.tasks), "--steps", str(given.steps)]
+        trees.append(apart("sharing", "--once", "tree", *words))
+        others.append(apart("sharing", "--once", "independent", *words))
     n = given.tasks
     alone = sum(k * math.perm(n, k) for k in range(1, n + 1))
     distinct = sum(math.perm(n, k) for k in range(1, n + 1))
