@@ -249,6 +249,12 @@ class Settings(Config):
             return [part.strip() for part in value.split(",") if part.strip()]
         return [value] if isinstance(value, int | float) else value
 
+    @field_validator("fuse", mode="before")
+    @classmethod
+    def _switched(cls, given: Any) -> Any:
+        """YAML reads the words on and off as true and false."""
+        return {True: "on", False: "off"}.get(given, given) if isinstance(given, bool) else given
+
     @field_validator("learning_rate")
     @classmethod
     def _positive(cls, value: Any) -> Any:
