@@ -154,8 +154,8 @@ def _turn(lock: Path) -> Iterator[None]:
     except OSError:  # a full or read-only disk
         yield
         return
+    first = _locked(held, fcntl.LOCK_EX)
     try:
-        first = _locked(held, fcntl.LOCK_EX)
         until = time.monotonic() + LONGEST_WAIT
         while not first and not _locked(held, fcntl.LOCK_SH) and time.monotonic() < until:
             beat()
@@ -163,10 +163,10 @@ def _turn(lock: Path) -> Iterator[None]:
         if not first:
             fcntl.flock(held, fcntl.LOCK_UN)
         yield
+    finally:
         if first:
             with suppress(OSError):
                 lock.unlink()
-    finally:
         os.close(held)
 
 

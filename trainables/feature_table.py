@@ -82,7 +82,7 @@ class FeatureTable(Sequence[Feature]):
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         """ValueError where the batch is another, or is not what Arrow says it should be."""
-        if batch.schema != SCHEMA or any(column.null_count for column in batch.columns):
+        if batch.schema != SCHEMA or not all(map(_is_whole, batch.columns)):
             raise ValueError("no table of features")
         batch.validate(full=True)
         column = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -95,6 +95,8 @@ class FeatureTable(Sequence[Feature]):
         self._others = _numbers(others.offsets)
         characters, ends = _numbers(offsets.values.values), _numbers(offsets.offsets)
         self._starts, self._stops = Lists(characters[0::2], ends), Lists(characters[1::2], ends)
+        if (np.diff(self._label.ends)[self._labels == 0] != 1).any():
+            raise ValueError("a label of one number has another length")
 
     @classmethod
     def read(cls, content: pa.Buffer) -> FeatureTable:
@@ -202,6 +204,11 @@ class Joined(Sequence[Feature]):
 
     def __iter__(self) -> Iterator[Feature]:
         return chain.from_iterable(self.parts)
+
+
+def _is_whole(column: Any) -> bool:
+    """Whether nothing is missing in a column, nor in the lists that it is of."""
+    return column.null_count == 0 and (not hasattr(column, "values") or _is_whole(column.values))
 
 
 def _numbers(column: Any) -> NDArray[Any]:
