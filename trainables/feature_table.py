@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -25,10 +25,6 @@ SCHEMA = pa.schema([
     ("others", pa.list_(_NUMBERS)), ("offsets", pa.list_(pa.list_(pa.int32(), 2))),
 ])  # fmt: skip
 """A label that is one number is a list of it, where `labels` is 0."""
-
-BUILT = 32
-"""Features that are built at once for who goes through all: more of them are slower, for Python then looks through
-their many lists for garbage."""
 
 
 class Sizes(NamedTuple):
@@ -52,29 +48,29 @@ def sizes_of(features: Sequence[Feature]) -> Sizes:
 def tokens_of(features: Sequence[Feature]) -> int:
     """The tokens of all rows of all features."""
     if isinstance(features, FeatureTable):
-        return len(features.token_ids)
+        return features.tokens
     return sum(len(row) for feature in features for row in feature.rows)
 
 
 class Lists(NamedTuple):
     """A column of lists: the values of all, and where in them each list begins and the last ends."""
 
-    values: NDArray[np.int32]
-    ends: NDArray[np.int32]
+    values: memoryview
+    ends: memoryview
 
     @classmethod
     def of(cls, column: Any) -> Lists:
         """Views of a column's memory."""
         return cls(_numbers(column.values), _numbers(column.offsets))
 
-    def between(self, first: int, last: int) -> list[Any]:
-        """The lists from one place to another."""
-        if not len(self.values):  # most kinds of task have no use for some column
-            return [[] for _ in range(last - first)]
-        ends = self.ends[first : last + 1].tolist()
-        begin = ends[0]
-        values = self.values[begin : ends[-1]].tolist()
-        return [values[one - begin : other - begin] for one, other in pairwise(ends)]
+    def at(self, place: int) -> list[int]:
+        """One of the lists."""
+        return self.values[self.ends[place] : self.ends[place + 1]].tolist() if self.values else []
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How long each list is."""
+        return np.diff(np.asarray(self.ends)).astype(np.int64)
 
 
 class FeatureTable(Sequence[Feature]):
@@ -91,11 +87,10 @@ class FeatureTable(Sequence[Feature]):
         self._ids, self._label = Lists.of(column["ids"]), Lists.of(column["label"])
         self._positions = Lists.of(column["positions"])
         others, offsets = column["others"], column["offsets"]
-        self._other = Lists.of(others.values)
-        self._others = _numbers(others.offsets)
+        self._others, self._other = _numbers(others.offsets), Lists.of(others.values)
         characters, ends = _numbers(offsets.values.values), _numbers(offsets.offsets)
         self._starts, self._stops = Lists(characters[0::2], ends), Lists(characters[1::2], ends)
-        if (np.diff(self._label.ends)[self._labels == 0] != 1).any():
+        if (self._label.lengths[np.asarray(self._labels) == 0] != 1).any():
             raise ValueError("a label of one number has another length")
 
     @classmethod
@@ -118,47 +113,42 @@ class FeatureTable(Sequence[Feature]):
             return [self[one] for one in range(*place.indices(self._count))]
         if not -self._count <= place < self._count:
             raise IndexError(place)
-        place %= self._count
-        return self._built(place, place + 1)[0]
+        return self._built(place % self._count)
 
     def __iter__(self) -> Iterator[Feature]:
-        for first in range(0, self._count, BUILT):
-            yield from self._built(first, min(first + BUILT, self._count))
+        return map(self._built, range(self._count))
 
-    def _built(self, first: int, last: int) -> list[Feature]:
-        ends = self._others[first : last + 1].tolist()
-        others = self._other.between(ends[0], ends[-1])
-        columns = zip(
-            self._item[first:last].tolist(),
-            self._ids.between(first, last),
-            self._label.between(first, last),
-            self._labels[first:last].tolist(),
-            self._positions.between(first, last),
-            (others[one - ends[0] : other - ends[0]] for one, other in pairwise(ends)),
-            self._starts.between(first, last),
-            self._stops.between(first, last),
-            range(first, last),
-            strict=True,
+    def _built(self, place: int) -> Feature:
+        label = self._label.at(place)
+        return Feature(
+            self._item[place],
+            self._ids.at(place),
+            label if self._labels[place] else label[0],
+            self._positions.at(place),
+            [self._other.at(one) for one in range(self._others[place], self._others[place + 1])],
+            [*zip(self._starts.at(place), self._stops.at(place), strict=True)],
+            place,
         )
-        return [
-            Feature(item, ids, label if labels else label[0], positions, rows, [*zip(a, b, strict=True)], place)
-            for item, ids, label, labels, positions, rows, a, b, place in columns
-        ]
 
     @cached_property
     def sizes(self) -> Sizes:
         """How large each feature is."""
-        lengths, rows = np.diff(self._ids.ends).astype(np.int64), np.diff(self._others).astype(np.int64)
+        lengths, ends = self._ids.lengths, np.asarray(self._others)
+        rows = np.diff(ends).astype(np.int64)
         some = rows > 0
         if some.any():
-            others = np.maximum.reduceat(np.diff(self._other.ends), self._others[:-1][some])
-            lengths[some] = np.maximum(lengths[some], others)
+            lengths[some] = np.maximum(lengths[some], np.maximum.reduceat(self._other.lengths, ends[:-1][some]))
         return Sizes(lengths, rows + 1)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all rows of all features have."""
+        return len(self._ids.values) + len(self._other.values)
 
     @property
     def token_ids(self) -> NDArray[np.int32]:
         """The tokens of all rows of all features, in no order that would mean anything."""
-        return np.concatenate([self._ids.values, self._other.values]) if len(self._other.values) else self._ids.values
+        return np.concatenate([np.asarray(self._ids.values), np.asarray(self._other.values)])
 
 
 def arrow_file(features: Sequence[Feature]) -> pa.Buffer:
@@ -211,7 +201,6 @@ def _is_whole(column: Any) -> bool:
     return column.null_count == 0 and (not hasattr(column, "values") or _is_whole(column.values))
 
 
-def _numbers(column: Any) -> NDArray[Any]:
-    """A view of a column of numbers."""
-    found: NDArray[Any] = column.to_numpy(zero_copy_only=True)
-    return found
+def _numbers(column: Any) -> memoryview:
+    """A view of a column of numbers: one of them is had from it sooner than from an array of numpy."""
+    return memoryview(column.to_numpy(zero_copy_only=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import random
 
-import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from trainables import feature_table
 from trainables.batches import scoring_batches, training_batches
 from trainables.data import DataSource
 from trainables.evaluate import EvaluationSet, evaluate, predictions
@@ -310,4 +308,3 @@ def test_scores_are_the_same(model, name):
 
 def test_the_label_of_nothing_is_kept():
     assert [feature.label for feature in table_of([Feature(0, [1]), Feature(1, [1], [])])] == [IGNORED, []]
-    assert np.dtype(np.int32) == feature_table._numbers(batch().column("item")).dtype
