@@ -35,8 +35,9 @@ SHARE = 4
 """For so many bytes of weights that a node may keep, it may keep one of encoded features besides."""
 
 SMALL = 2000
-"""Fewer features are a list again once they are read: they take 4 MB at most, and a list's are not built anew for every
-batch, which costs as much as a twentieth of encoding them."""
+"""Fewer features are a list again once they are read: of MNLI 4 MB, of SQuAD 40 MB. A table's are built anew for every
+batch and every pass over them (2.5 µs one of MNLI, 10 µs one of SQuAD), which few need not be. The file is worth its
+while from 20 features on: it costs 2 ms to write, and to read it takes a tenth of encoding, or less."""
 
 LONGEST_WAIT = 600.0
 """Seconds that a worker waits for another that encodes the same. Where that one dies, the wait is over at once."""
@@ -173,8 +174,10 @@ def _turn(lock: Path) -> Iterator[None]:
 def _locked(file: int, how: int) -> bool:
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a filesystem without locks: nobody waits for anybody
+        return True
     return True
 
 

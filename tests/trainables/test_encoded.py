@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -430,6 +431,17 @@ def test_one_that_hangs_is_waited_for_a_while(worker, files, holder, plain, monk
     assert 0.2 <= time.monotonic() - start < 30
     assert len(beats) >= 2, "who waits is alive"
     assert holder.is_alive()
+
+
+def test_where_there_are_no_locks_nobody_waits(worker, plain, monkeypatch):
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(encoded.fcntl, "flock", none)
+    monkeypatch.setattr(encoded.time, "sleep", None)
+    one = worker()
+    assert [*one.features()] == plain
+    assert one.reads == 1
 
 
 def test_an_error_while_encoding_lets_others_in(worker, files, plain):
