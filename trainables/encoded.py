@@ -47,8 +47,8 @@ class Encodings:
     """Features by what they depend on: from a file of the node, or encoded and put there."""
 
     def __init__(self, files: NodeCache | None, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Without `files` features are of this process alone."""
-        self._files = files if files and files.usable else None
+        """Features are of this process alone without `files`, or where a tokenizer cannot say what it does."""
+        self._files = files if files and files.usable and tokenizer.is_fast else None
         self._tokenizer = tokenizer
 
     @classmethod
@@ -97,7 +97,8 @@ class Encodings:
         fast.no_truncation()  # how the last texts were cut is no part of it, and is set anew by every call
         fast.no_padding()
         special = {name: str(token) for name, token in self._tokenizer.special_tokens_map.items()}
-        return _digest([type(self._tokenizer).__qualname__, json.dumps(special, sort_keys=True), fast.to_str()])
+        about = [type(self._tokenizer).__qualname__, self._tokenizer.truncation_side, special]
+        return _digest([json.dumps(about, sort_keys=True), fast.to_str()])
 
 
 def _read(files: NodeCache, name: str) -> Sequence[Feature] | None:

@@ -152,10 +152,11 @@ def test_another_tokenizer_has_other_features(worker, files, tiny_model):
     same = worker(tokenizer=again())
     same.features()
     assert same.reads == 0
-    larger, other = again(), again()
+    larger, other, left = again(), again(), again()
+    left.truncation_side = "left"
     larger.add_tokens(["zzz"])
     other.add_special_tokens({"additional_special_tokens": ["<x>"]})
-    for number, tokenizer in enumerate((larger, other), 2):
+    for number, tokenizer in enumerate((larger, other, left), 2):
         one = worker(tokenizer=tokenizer)
         one.features()
         assert (one.reads, len(held(files))) == (1, number)
