@@ -37,9 +37,10 @@ from search.planner import Planner
 from search.settings import load_settings
 from search.slots import resources
 from search.study import Study
-from trainables.attempts import Attempts
+from trainables import trainable
 from trainables.stage import Stage
 from trainables.store import Store
+from trainables.storing import Storing
 from trainables.trainable import StagePath
 
 TASKS = ["mini-nli", "mini-topic", "mini-paraphrase", "mini-pos", "mini-squad"]
@@ -109,12 +110,15 @@ class Whole(StagePath):
 
     def step(self) -> dict[str, Any]:
         """All of it, in a store in memory that is then forgotten."""
+        return trainable._thread().submit(self._whole).result()
+
+    def _whole(self) -> dict[str, Any]:
         if not self._path:  # Tune asks once more before it hears that the trial is done
             return {"done": True, "seconds": 0.0}
         start = time.time()
         bench = self._bench
         bench.store = Store(f"memory://{uuid4().hex}")
-        bench.attempts = Attempts(bench.store, bench.worker)
+        bench.storing = Storing(bench.store, bench.worker, None)
         bench._resident.clear()
         for stage in self._path:
             bench.run(stage)

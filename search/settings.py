@@ -211,6 +211,9 @@ class Settings(Config):
     address: str | None = Field(None, description="a Ray cluster (default: this machine alone)")
     gpus_per_trial: float = Field(0, ge=0)
     cpus_per_trial: int = Field(1, ge=1)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of forward passes; bfloat16 is mixed precision, for GPUs since Ampere"
+    )
     max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
     resources_per_trial: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="custom resources of Ray that a trial asks for, to choose its nodes"

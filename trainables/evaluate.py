@@ -17,6 +17,7 @@ from trainables.kinds.base import Feature, Kind, Result
 from trainables.kinds.forms import kind_of
 from trainables.language_folder import ENGLISH, spoken
 from trainables.models import Encoder
+from trainables.precision import forward_pass
 from trainables.tasks import UNTRAINED, Task
 from trainables.watch import beating
 
@@ -98,9 +99,10 @@ def predictions(
     found: list[Any] = [None] * len(stream)
     for chosen in batches:
         batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
-        with model.lower.of(model, batch):
-            states = model.states(batch.ids, batch.mask, layer)
-        told = kind.predict(task, head, states, batch.mask, batch.features)
+        with forward_pass(model):
+            with model.lower.of(model, batch):
+                states = model.states(batch.ids, batch.mask, layer)
+            told = kind.predict(task, head, states, batch.mask, batch.features)
         for i, prediction in zip(chosen, told, strict=True):
             found[i] = prediction
     rest = iter(found[place] for place in first)
