@@ -224,7 +224,9 @@ class Settings(Config):
         description="bytes (20GB): beyond, weights that nothing waits for are removed, and made again if needed",
     )
     node_cache: ByteSize = Field(
-        ByteSize(4 * 10**9), ge=0, description="bytes of recent weights that a node keeps for its workers"
+        ByteSize(4 * 10**9),
+        ge=0,
+        description="bytes of recent weights that a node keeps for its workers, and a quarter as much of encoded texts",
     )
     fuse: Literal["auto", "on", "off"] = Field(
         "auto", description="train stages of one frozen encoder together where that is faster: auto on GPUs alone"

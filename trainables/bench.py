@@ -28,6 +28,7 @@ from trainables.attempt import FIRST, Attempt
 from trainables.attempts import Beat, Held, Lease
 from trainables.data import DataSource
 from trainables.decoder import Decoder
+from trainables.encoded import Encodings
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
 from trainables.failures import Diverged, MissingParent
@@ -77,7 +78,7 @@ class Workplace:
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Perturbation suites by name."""
     node_cache: int = 0
-    """Bytes of recent weights that the workers of a node keep for one another."""
+    """Bytes of recent weights that the workers of a node keep for one another, and encoded texts beside them."""
     stall_timeout: float = 1800.0
     """Seconds without a batch after which the process is ended."""
 
@@ -93,7 +94,7 @@ class Bench:
         self.store = Store(place.store)
         self._data = DataSource(place.data_dir, place.limit, place.on_bad_row)
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
-        self._features: dict[tuple[str, int, int | None], list[Feature]] = {}  # by task, longest text, rows
+        self._features: dict[tuple[str, int, int | None], Sequence[Feature]] = {}  # by task, longest text, rows
         self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
         self._dev_sets: dict[tuple[str, int], list[EvaluationSet]] = {}  # of the orders' tasks, in English
         self._suites: dict[str, Suites] = {}
@@ -137,6 +138,11 @@ class Bench:
         if self.place.language_adapters:
             model.language_folder = LanguageFolder(self.place.language_adapters)
         return model
+
+    @cached_property
+    def _encodings(self) -> Encodings:
+        """What this node has encoded."""
+        return Encodings.beside(self._cache, self.model.tokenizer)
 
     def run(self, stage: Stage, attempt: Attempt = FIRST) -> Outcome:
         """Make a stage and store it, unless it is stored.
@@ -217,7 +223,7 @@ class Bench:
             figures, content = {"scores": rows}, lambda: {PREDICTIONS: _parquet(items)}
         return Made(stage, attempt, figures, content, source, time.monotonic() - start, watch.counts())
 
-    def _training(self, stage: Stage) -> tuple[list[Task], dict[str, list[Feature]]]:
+    def _training(self, stage: Stage) -> tuple[list[Task], dict[str, Sequence[Feature]]]:
         """The group of a stage, and its features."""
         group = [self._tasks[name] for name in stage.tasks]
         longest = self._text_length(stage)
@@ -337,17 +343,21 @@ class Bench:
         longest = min(task.max_length, self._text_length(stage))
         if (task.name, longest) not in self._dev_sets:
             dev = {("dev", code): rows for code, rows in self._data.load(task, "dev", ["en"]).items()}
-            self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest)
+            self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest, self._encodings)
         rows, _ = evaluate(self.model, task, self.model.head(task.name), self._dev_sets[task.name, longest], split)
         return [{**row, "portion": FORGETTING} for row in rows]
 
-    def _training_features(self, task: Task, longest: int, rows: int | None) -> list[Feature]:
+    def _training_features(self, task: Task, longest: int, rows: int | None) -> Sequence[Feature]:
+        def read() -> list[Example]:
+            return self._data.training(task, rows)
+
+        def origin() -> list[Any]:
+            return [self._data.fingerprint(task, {"train": task.train_languages}), self.place.on_bad_row, rows]
+
         key = task.name, longest, rows
         if key not in self._features:
-            examples = self._data.training(task, rows)
             kind = kind_of(task, self.model)
-            encoded = [*kind.training(kind.encode(task, examples, self.model.tokenizer, longest))]
-            self._features[key] = encoded
+            self._features[key] = self._encodings.training(task, kind, longest, read, origin)
         return self._features[key]
 
     def _evaluation_sets(self, task: Task, longest: int) -> list[EvaluationSet]:
@@ -367,7 +377,7 @@ class Bench:
             if isinstance(self.model, Decoder) and task.kind in PLACEHOLDERS:  # prompts are made when they are scored
                 sets = [EvaluationSet(*place, rows, []) for place, rows in portions.items()]
             else:
-                sets = sets_of(task, portions, self.model, longest)
+                sets = sets_of(task, portions, self.model, longest, self._encodings)
             self._sets[task.name, longest] = sets
         return self._sets[task.name, longest]
 
