@@ -100,7 +100,7 @@ class Bench:
 
         self._outcome, self._known = bench.Outcome, bench.known
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
-        self._place, self._work, self._store = place, Work(**place["work"]), Store(place["store"])
+        self._place, self._work, self.store = place, Work(**place["work"]), Store(place["store"])
         self._up = Folder(f"{place['store']}-up")
         self._up.mkdir(parents=True, exist_ok=True)
         self._mine = self._up / str(os.getpid())
@@ -127,7 +127,7 @@ class Bench:
             content = b"x" * 64
             about = figures(stage, self._place["languages"], self._place["trained"])
             blobs = {WEIGHTS if stage.kind == "train" else PREDICTIONS: content}
-            self._store.put(stage.key, {"stage": asdict(stage), **about, "worker": self.worker}, blobs)
+            self.store.put(stage.key, {"stage": asdict(stage), **about, "worker": self.worker}, blobs)
         parent = "memory" if stage.parent else "base"
         return self._known(self._outcome(stage.key, stage.kind, True, seconds, parent, self.worker, 64))
 

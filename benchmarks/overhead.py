@@ -112,7 +112,7 @@ def bare(tasks: int, steps: int, file: Path) -> dict[str, float]:
         paths = [json.dumps(path) for path in json.loads(file.read_text())]
         with joined(study.settings, study.workplace()) as found:
             space = {"workplace": found.place, "resources": json.dumps(resources(study.settings)), "tries": "{}",
-                     "path": tune.grid_search(paths)}  # fmt: skip
+                     "stop": "-", "path": tune.grid_search(paths)}  # fmt: skip
             start = time.process_time()
             tune.Tuner(
                 Plain, param_space=space,

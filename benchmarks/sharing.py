@@ -138,7 +138,7 @@ def independent(tasks: int, steps: int) -> dict[str, float]:
             for run in planner.runs.values():
                 paths.append(json.dumps([planner.stages[key][0].to_json() for key in run.stages]))
             space = {"workplace": found.place, "resources": json.dumps(resources(study.settings)), "tries": "{}",
-                     "labels": "", "path": tune.grid_search(paths)}  # fmt: skip
+                     "stop": "-", "labels": "", "path": tune.grid_search(paths)}  # fmt: skip
             results = tune.Tuner(
                 Labelled, param_space=space,
                 tune_config=tune.TuneConfig(

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,9 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
     """One trial: a path of stages, or a hold that keeps the worker alive while nothing is ready.
 
     The configuration holds JSON texts, not objects, because Tune copies it again and again: `workplace`, `resources`,
-    `path` (a list of stages, empty for a hold), their `labels`, and in `tries` the attempts at those that are not tried
-    for the first time. What goes wrong in a stage is returned as a result, so the worker lives on.
+    `path` (a list of stages, empty for a hold), their `labels`, in `tries` the attempts at those that are not tried for
+    the first time, and in `stop` the file of the store that is there once nothing more is to be begun. What goes wrong
+    in a stage is returned as a result, so the worker lives on.
     """
 
     def __repr__(self) -> str:
@@ -93,11 +95,11 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         self._bench = _benches[place]
         self._path = [Stage.from_json(text) for text in json.loads(config["path"])]
         self._labels = dict(zip((stage.key for stage in self._path), json.loads(config["labels"]), strict=True))
-        self._tries = json.loads(config["tries"])
+        self._tries, self._stop = json.loads(config["tries"]), str(config["stop"])
         self._begun = False
         # A path of several where the second is no child of the first is of stages to be trained together.
         self._together = len(self._path) > 1 and self._path[1].parent != self._path[0].key
-        self._made: queue.SimpleQueue[Made] = queue.SimpleQueue()
+        self._made: queue.SimpleQueue[tuple[Made, bool]] = queue.SimpleQueue()
         self._making: Future[None] | None = None
         self._left = False
 
@@ -116,7 +118,8 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
 
         That is `held` (the worker of another study that is at it), `trouble` (the store could not be reached), or
         `error`, its `trace`, and with it `missing` (the stage whose weights are not there), `oom`, or `fatal` (no use
-        in trying again). After the `last` stage, or what went wrong, it holds until the trial is ended.
+        in trying again). `under_way` is whether the path's next stage was begun. After the `last` stage, or what went
+        wrong, it holds until the trial is ended.
         """
         if not self._path:
             time.sleep(HOLD_SECONDS)
@@ -128,23 +131,30 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
         self._making = self._making or _thread().submit(partial(self._make, list(self._path)))
         stage = self._path.pop(0)
         try:
-            told = self._stored(stage, self._made.get())
+            made, more = self._made.get()
+            told = self._stored(stage, made)
         except BaseException as error:  # the process is to end: others may begin what it was at
             self._bench.leave(error)
             raise
-        return {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker, **told, "last": not self._path}
+        about = {"key": stage.key, "kind": stage.kind, "worker": self._bench.worker}
+        return {**about, **told, "under_way": more, "last": not self._path}
 
     def _make(self, path: Sequence[Stage]) -> None:
-        """Make the stages of a path, until one fails or the trial is left. While one is stored and told, the next is
-        made."""
+        """Make the stages of a path until one fails, or no more are to be begun. While one is stored and told, the next
+        is made."""
         for place, stage in enumerate(path):
-            if self._left:
-                return
             made = self._outcome(stage, path if self._together and place == 0 else [])
-            self._made.put(made)
-            if isinstance(made, dict):
-                return
+            more = not isinstance(made, dict) and place + 1 < len(path) and not self._is_over()
+            self._made.put((made, more))
+            if not more:
+                break
         self._bench.settle()
+
+    def _is_over(self) -> bool:
+        """Whether the trial was left, or its study stopped."""
+        with suppress(StoreTrouble):  # which is told by whoever meets it
+            return self._left or self._bench.store.hasty().medium.exists(self._stop)
+        return self._left
 
     def _outcome(self, stage: Stage, together: Sequence[Stage] = ()) -> Made:
         """Make a stage; with some of the path, all of those together first."""
