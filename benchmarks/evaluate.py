@@ -11,7 +11,6 @@ study scores it whose lower half is frozen, where what the lower layers give is 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -60,9 +59,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200, help="examples a language")
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--record", action="store_true", help="append to RESULTS.md")
     given = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(made(given.shape, Path(folder), given.data_dir, given.task))
     source = DataSource(data_dir=str(given.data_dir), limit=given.limit)
