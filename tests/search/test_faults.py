@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rayless import rayless
+
 from benchmarks.faults import put
 from trainables.attempts import Attempts
 from trainables.store import Store
@@ -73,10 +75,9 @@ def reached(cwd: Path, stages: int, process: subprocess.Popen, store: Store | No
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
+    """Where the study was run without Ray, so that nothing could disturb it."""
     cwd = tmp_path_factory.mktemp("undisturbed")
-    process = begun(cwd)
-    out = ended(process)
-    assert process.returncode == 0, out[-3000:]
+    rayless(STUDY, cwd / "runs")
     return cwd
 
 
@@ -140,7 +141,7 @@ def test_a_signal_to_the_process_group_ends_the_run_in_good_order(undisturbed, t
     assert {about["ended"] for _, about in tried} == {"stored"}
     assert (folder(tmp_path) / "report.html").exists()
     assert told["cost"]["failures"] == 0
-    process = begun(tmp_path)
+    process = begun(tmp_path, "--max-concurrent", "1")
     out = ended(process)
     assert process.returncode == 0, out[-3000:]
     pd.testing.assert_frame_equal(scores(tmp_path), scores(undisturbed), check_exact=True)
