@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from rayless import rayless
 
 from benchmarks.faults import put
