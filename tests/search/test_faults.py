@@ -140,11 +140,9 @@ def test_a_signal_to_the_process_group_ends_the_run_in_good_order(undisturbed, t
     assert {about["ended"] for _, about in tried} == {"stored"}
     assert (folder(tmp_path) / "report.html").exists()
     assert told["cost"]["failures"] == 0
-    process = begun(tmp_path, "--max-concurrent", "1")
-    out = ended(process)
-    assert process.returncode == 0, out[-3000:]
+    rayless(STUDY, tmp_path / "runs")  # goes on with what is stored; on Ray it is what test_run has after a kill
     pd.testing.assert_frame_equal(scores(tmp_path), scores(undisturbed), check_exact=True)
-    assert len(list(Attempts.all(store))) == STAGES, "nothing was trained twice"
+    assert len(list(Attempts.all(store))) == STAGES, "something was trained twice"
 
 
 @pytest.mark.slow
