@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 from pathlib import Path
@@ -30,14 +29,6 @@ def pytest_collection_modifyitems(items):
     which one process runs while the other idles."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def young_heap():
-    """The garbage collector passes over what earlier files have left in caches: millions of objects in the end, so that
-    every `gc.collect` of a stage that failed took seconds."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

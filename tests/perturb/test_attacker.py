@@ -77,7 +77,6 @@ def test_one_batch_holds_the_questions_of_many_searches():
 
 
 def test_results_keep_the_order_of_the_examples_and_the_collector_its_thresholds():
-    gc.unfreeze()  # what `young_heap` froze: no worker has anything frozen
     chosen, before = list(examples(9, "order")), gc.get_threshold()
     results = attack(lambda: build(["homoglyph"], "delete"), chosen, slots=4)
     texts = [one.original_result.attacked_text.columns for one in results]
