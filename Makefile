@@ -1,8 +1,10 @@
 # make run: from a fresh clone to a leaderboard.  make test: the tests.  Both make .venv first.
+# make bench DATA_DIR=FOLDER: the benchmarks of speed, on the text of a data folder.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.installed
+DATA_DIR ?= ../shared/data
 
 .PHONY: setup run test lint bench clean
 
@@ -24,8 +26,16 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What a CPU does in a quarter of an hour, on an otherwise idle machine; for other sizes see the scripts' --help.
 bench: setup
-	$(BIN)/python -m benchmarks.first_run
+	$(BIN)/python -m benchmarks.first_run --record
+	$(BIN)/python -m benchmarks.overhead --repeats 2 --record
+	$(BIN)/python -m benchmarks.sharing --repeats 1 --record
+	$(BIN)/python -m benchmarks.switch --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.train --repeats 2 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.evaluate --repeats 2 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.fused --batch 4 32 --candidates 8 --repeats 3 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.scale --record
 
 clean:
 	rm -rf $(VENV)

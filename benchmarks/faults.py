@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,13 @@ def taken(folder: Path, stage: Stage) -> str | None:
 class FaultyPath(trainable.StagePath):
     """A path whose stages suffer the faults of the folder."""
 
-    def _outcome(self, stage: Stage) -> dict[str, Any]:
+    def _outcome(self, stage: Stage, together: Sequence[Stage] = ()) -> Any:
         again = stage.key in self._tries  # one fault a stage: three would give it up
         fault = None if again else taken(Path(os.environ[FOLDER]), stage)
         if fault is None:
-            return super()._outcome(stage)
+            return super()._outcome(stage, together)
         with _suffering(self._bench, fault):
-            return super()._outcome(stage)
+            return super()._outcome(stage, together)
 
 
 @contextmanager

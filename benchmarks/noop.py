@@ -96,11 +96,11 @@ class Bench:
     def __init__(self, place: Mapping[str, Any]) -> None:
         """`up/` beside the store holds a file for each process that ever was, with the time when its first step began
         that was a step among all."""
-        from trainables.bench import Outcome  # here, as a real worker imports it before its first stage
+        from trainables import bench  # here, as a real worker imports it before its first stage
 
-        self._outcome = Outcome
+        self._outcome, self._known = bench.Outcome, bench.known
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
-        self._place, self._work, self._store = place, Work(**place["work"]), Store(place["store"])
+        self._place, self._work, self.store = place, Work(**place["work"]), Store(place["store"])
         self._up = Folder(f"{place['store']}-up")
         self._up.mkdir(parents=True, exist_ok=True)
         self._mine = self._up / str(os.getpid())
@@ -118,7 +118,7 @@ class Bench:
             time.sleep(0.02)
         self._mine.write_text(str(time.time()))
 
-    def run(self, stage: Stage, attempt: Attempt = FIRST) -> Any:
+    def begin(self, stage: Stage, attempt: Attempt = FIRST) -> Any:
         """One stage."""
         seconds = self._work.seconds(stage)
         if seconds:
@@ -127,9 +127,15 @@ class Bench:
             content = b"x" * 64
             about = figures(stage, self._place["languages"], self._place["trained"])
             blobs = {WEIGHTS if stage.kind == "train" else PREDICTIONS: content}
-            self._store.put(stage.key, {"stage": asdict(stage), **about, "worker": self.worker}, blobs)
+            self.store.put(stage.key, {"stage": asdict(stage), **about, "worker": self.worker}, blobs)
         parent = "memory" if stage.parent else "base"
-        return self._outcome(stage.key, stage.kind, True, seconds, parent, self.worker, 64)
+        return self._known(self._outcome(stage.key, stage.kind, True, seconds, parent, self.worker, 64))
+
+    def settle(self) -> None:
+        """All is stored."""
+
+    def leave(self, error: BaseException) -> None:
+        """Nothing is held."""
 
     def recover(self, error: BaseException) -> None:
         """Nothing was left behind."""

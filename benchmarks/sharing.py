@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,25 +30,27 @@ from search.cluster import joined  # sets what Ray reads when it is imported
 # isort: split
 from ray import tune
 
+from benchmarks.processes import apart
 from benchmarks.results import record
 from search import runner
 from search.planner import Planner
 from search.settings import load_settings
 from search.slots import resources
 from search.study import Study
-from trainables.attempts import Attempts
+from trainables import trainable
 from trainables.stage import Stage
 from trainables.store import Store
+from trainables.storing import Storing
 from trainables.trainable import StagePath
 
 TASKS = ["mini-nli", "mini-topic", "mini-paraphrase", "mini-pos", "mini-squad"]
 WORKERS = 2
 
 
-def study_of(folder: str, tasks: int, steps: int) -> Study:
+def study_of(folder: str, tasks: int, steps: int, workers: int = WORKERS) -> Study:
     """All ordered subsets of so many tasks, one target."""
     flags = {"suite": "mini-full", "targets": ["mini-xnli"], "out": folder, "seeds": 1, "languages": ["en", "de", "sw"],
-             "max_concurrent": WORKERS}  # fmt: skip
+             "max_concurrent": workers}  # fmt: skip
     changed = {"intermediate": TASKS[:tasks], "orders": {"kind": "subsets", "max_length": tasks},
                "train": {"steps": steps, "target_steps": steps}}  # fmt: skip
     return Study(*load_settings(flags, changed))
@@ -109,12 +110,15 @@ class Whole(StagePath):
 
     def step(self) -> dict[str, Any]:
         """All of it, in a store in memory that is then forgotten."""
+        return trainable._thread().submit(self._whole).result()
+
+    def _whole(self) -> dict[str, Any]:
         if not self._path:  # Tune asks once more before it hears that the trial is done
             return {"done": True, "seconds": 0.0}
         start = time.time()
         bench = self._bench
         bench.store = Store(f"memory://{uuid4().hex}")
-        bench.attempts = Attempts(bench.store, bench.worker)
+        bench.storing = Storing(bench.store, bench.worker, None)
         bench._resident.clear()
         for stage in self._path:
             bench.run(stage)
@@ -134,7 +138,7 @@ def independent(tasks: int, steps: int) -> dict[str, float]:
             for run in planner.runs.values():
                 paths.append(json.dumps([planner.stages[key][0].to_json() for key in run.stages]))
             space = {"workplace": found.place, "resources": json.dumps(resources(study.settings)), "tries": "{}",
-                     "labels": "", "path": tune.grid_search(paths)}  # fmt: skip
+                     "stop": "-", "labels": "", "path": tune.grid_search(paths)}  # fmt: skip
             results = tune.Tuner(
                 Labelled, param_space=space,
                 tune_config=tune.TuneConfig(
@@ -159,18 +163,6 @@ class Labelled(Whole):
         super().setup({**config, "labels": json.dumps(keys)})
 
 
-def apart(side: str, tasks: int, steps: int) -> dict[str, float]:
-    """A side in a process of its own."""
-    words = ["--once", side, "--tasks", str(tasks), "--steps", str(steps)]
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sharing", *words], check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{side}: {found} ({time.monotonic() - start:.0f} s in all)", file=sys.stderr, flush=True)
-    return found
-
-
 def main() -> None:
     """Measure, print, and record where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,8 +177,9 @@ def main() -> None:
         return
     trees, others = [], []
     for _ in range(given.repeats):
-        trees.append(apart("tree", given.tasks, given.steps))
-        others.append(apart("independent", given.tasks, given.steps))
+        words = ["--tasks", str(given.tasks), "--steps", str(given.steps)]
+        trees.append(apart("sharing", "--once", "tree", *words))
+        others.append(apart("sharing", "--once", "independent", *words))
     n = given.tasks
     alone = sum(k * math.perm(n, k) for k in range(1, n + 1))
     distinct = sum(math.perm(n, k) for k in range(1, n + 1))

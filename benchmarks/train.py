@@ -1,14 +1,24 @@
 """Training beside transformers' `Trainer`: the same model, data, batch size, precision and optimizer.
 
     python -m benchmarks.train [--shape micro|base|large] [--task mnli|squad] [--data-dir DIR] [--frozen] [--record]
+    python -m benchmarks.train --shape large --device cuda --precision bfloat16 --batch 16 --steps 200 --peak-tflops 989
+    python -m benchmarks.train --shape large --device cuda --precision bfloat16 --tokens 8192 --steps 100
 
 Both train on the same examples of real MNLI (or SQuAD), all of them once, alternating, several times. `Trainer` pads
 each batch to its longest text (dynamic padding), and once more with `group_by_length`. Both have fused AdamW and clip
 gradients. Told are real tokens (no padding) a second of the training loop, the ratio of the medians, and the loss at
-the end, which bucketing must not change but for noise. No weights are at hand, so they are random, and the vocabulary
-is made from the data folder's text: `micro` has the shipped encoder's shape (and like it no dropout), with 7,000 pieces
-of the task's own text, the others matrices of 250,002 words, of which pieces are found for a part in the folder's
-languages.
+the end, which bucketing must not change but for noise. With `--tokens` a batch has as many examples as have so many
+real tokens in the mean.
+
+With `--peak-tflops` (dense and in the precision: 989 for bfloat16 on an H200) the FLOP utilisation is told too: real
+tokens a second times the floating-point operations that one needs, over that peak. A token of a text of n tokens needs
+6 · (parameters of the layers) + 12 · layers · width · n: forth each weight is multiplied and added, and so are queries
+with keys and shares of attention with values, width · n times each; back there is twice as much. Padding, embeddings
+and heads count for nothing.
+
+No weights are at hand, so they are random, and the vocabulary is made from the data folder's text: `micro` has the
+shipped encoder's shape (and like it no dropout), with 7,000 pieces of the task's own text, the others matrices of
+250,002 words, of which pieces are found for a part in the folder's languages.
 """
 
 from __future__ import annotations
@@ -16,6 +26,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import os
 import random
 import statistics
@@ -24,6 +35,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -40,6 +52,7 @@ from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of, load_model
 from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
+from trainables.precision import PRECISIONS, computed_in
 from trainables.stage import Stage
 from trainables.tasks import load_task
 from trainables.tokenizer import train_tokenizer
@@ -70,6 +83,9 @@ MOST_TEXT = 40_000_000
 """Characters that a vocabulary is made from."""
 
 RATE, DECAY, WARMUP = 2e-5, 0.01, 1
+
+WARM = 8
+"""Steps before anything is measured on a GPU; on a CPU one will do."""
 
 
 class Measured(NamedTuple):
@@ -138,24 +154,34 @@ def loaded(model: Encoder, name: str, data: Path, length: int) -> Task:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-def ours(model: Encoder, own: Task, steps: int, batch: int, frozen: bool, seed: int) -> Measured:
+def ours(
+    model: Encoder, own: Task, steps: int, batch: int, frozen: bool, seed: int, precision: str = "float32"
+) -> Measured:
     """The loop of `trainables.train` alone, without what is put on the model before and copied out of it after."""
-    settings = {"learning_rate": RATE, "batch_size": batch, "warmup": WARMUP, "weight_decay": DECAY}
+    settings = {"learning_rate": RATE, "batch_size": batch, "warmup": WARMUP, "weight_decay": DECAY, "dtype": precision}
     more = scalars(MethodSettings.model_validate({"full": {"freeze_embeddings": frozen}}), "full")
     stage = Stage("train", None, (own.task.name,), ("",), "", "full", {**settings, **more}, steps, seed)
     spent: list[float] = []
 
     @contextmanager
     def timed(*about: Any) -> Iterator[None]:
+        synchronise(model)
         begun, cpu = time.monotonic(), time.process_time()
         with only_used_rows(*about):
             yield
+        synchronise(model)
         spent[:] = time.monotonic() - begun, time.process_time() - cpu
 
-    with work(), patch.object(training, "only_used_rows", timed):
+    with work(), patch.object(training, "only_used_rows", timed), computed_in(model, stage.dtype):
         figures = train(model, stage, [own.task], {own.task.name: own.features}).figures
         tokens = counts().tokens
     return Measured(tokens, *spent, [figures["loss_first"], figures["loss_last"]])
+
+
+def synchronise(model: Encoder) -> None:
+    """Wait for the GPU, where there is one."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
 
 
 class WithLoss(nn.Module):
@@ -191,10 +217,15 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
 class _Clock(TrainerCallback):
     """When the loop begins and ends, apart from what `Trainer` prepares."""
 
+    def __init__(self, model: Encoder) -> None:
+        self._model = model
+
     def on_train_begin(self, *given: Any, **more: Any) -> None:
+        synchronise(self._model)
         self.begun, self.cpu = time.monotonic(), time.process_time()
 
     def on_train_end(self, *given: Any, **more: Any) -> None:
+        synchronise(self._model)
         self.seconds, self.used = time.monotonic() - self.begun, time.process_time() - self.cpu
 
 
@@ -223,11 +254,24 @@ def trainers(
             logging_steps=max(1, steps // 10), disable_tqdm=True, remove_unused_columns=False, bf16=bf16,
             use_cpu=model.device.type == "cpu", dataloader_num_workers=0,
         )  # fmt: skip
-        clock = _Clock()
+        clock = _Clock(model)
         trainer = Trainer(whole, arguments, data_collator=batched, train_dataset=_Rows(own.features), callbacks=[clock])
         trainer.train()
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     return Measured(tokens, clock.seconds, clock.used, losses)
+
+
+def speed(each: Sequence[Measured]) -> float:
+    """The median of some trainings' speeds."""
+    return statistics.median(one.speed for one in each)
+
+
+def operations(model: Encoder, features: Sequence[Feature]) -> float:
+    """Floating-point operations that training on a real token of these features needs, in the mean."""
+    layers = sum(parameter.numel() for parameter in model.layers.parameters())
+    lengths = [len(row) for feature in features for row in feature.rows]
+    attended = sum(length**2 for length in lengths) / sum(lengths)
+    return 6 * layers + 12 * len(model.layers) * model.width * attended
 
 
 def main() -> int:
@@ -238,6 +282,10 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
     parser.add_argument("--steps", type=int, default=0, help="that all examples are read in; 0: what the shape allows")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=0, help="real tokens of a batch, in the mean; 0: as --batch says")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=[*PRECISIONS], default="float32")
+    parser.add_argument("--peak-tflops", type=float, help="of the device in the precision: tells the utilisation")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--frozen", action="store_true", help="the embeddings on both sides")
@@ -246,26 +294,30 @@ def main() -> int:
     torch.set_num_threads(given.threads or os.cpu_count() or 1)
     steps = given.steps or {"micro": 250, "base": 12, "large": 3}[given.shape]
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(made(given.shape, Path(folder), given.data_dir, given.task))
+        model = load_model(made(given.shape, Path(folder), given.data_dir, given.task), given.device)
         own = loaded(model, given.task, given.data_dir, 384 if given.task == "squad" else 128)
+        if given.tokens:
+            mean = statistics.mean(sum(map(len, feature.rows)) for feature in own.features)
+            given.batch = math.ceil(given.tokens / mean)
         own = own._replace(features=random.Random(0).sample(own.features, min(len(own.features), steps * given.batch)))
         steps = len(own.features) // given.batch
+        mine = partial(ours, model, own, batch=given.batch, precision=given.precision)
+        theirs = partial(trainers, model, own, batch=given.batch, bf16=given.precision == "bfloat16")
         sides = {
-            "ours": lambda steps, seed: ours(model, own, steps, given.batch, given.frozen, seed),
-            "dynamic padding": lambda steps, seed: trainers(model, own, steps, given.batch, given.frozen, seed, False),
-            "group_by_length": lambda steps, seed: trainers(model, own, steps, given.batch, given.frozen, seed, True),
+            "ours": partial(mine, frozen=given.frozen),
+            "dynamic padding": partial(theirs, frozen=given.frozen, grouped=False),
+            "group_by_length": partial(theirs, frozen=given.frozen, grouped=True),
         }
         if given.frozen:
-            sides["ours, nothing frozen"] = lambda steps, seed: ours(model, own, steps, given.batch, False, seed)
-            sides["group_by_length, nothing frozen"] = lambda steps, seed: trainers(
-                model, own, steps, given.batch, False, seed, True
-            )
+            sides["ours, nothing frozen"] = partial(mine, frozen=False)
+            sides["group_by_length, nothing frozen"] = partial(theirs, frozen=False, grouped=True)
         for side in sides.values():  # warm
-            side(1, 0)
+            side(steps=1 if given.device == "cpu" else min(steps, WARM), seed=0)
+        each_needs = operations(model, own.features)
         found: dict[str, list[Measured]] = {name: [] for name in sides}
         for seed in range(1, given.repeats + 1):
             for name, side in sides.items():
-                found[name].append(side(steps, seed))
+                found[name].append(side(steps=steps, seed=seed))
     lines = [f"{len(own.features)} features of {given.task}, batch {given.batch}, {steps} steps, "
              f"{given.repeats} repeats, {torch.get_num_threads()} threads", "",
              "| side | real tokens/s (least to most) | CPU s | loss first → last |", "|---|---|---|---|"]  # fmt: skip
@@ -275,11 +327,14 @@ def main() -> int:
         losses += f"{statistics.mean(one.losses[-1] for one in each):.3f}"
         lines.append(f"| {name} | {statistics.median(speeds):,.0f} ({speeds[0]:,.0f} to {speeds[-1]:,.0f}) | "
                      f"{statistics.median(one.cpu for one in each):.1f} | {losses} |")  # fmt: skip
-    own_speed = statistics.median(one.speed for one in found["ours"])
-    lines += ["", *(f"- over {name}: {own_speed / statistics.median(one.speed for one in found[name]):.2f}×"
-                    for name in list(sides)[1:])]  # fmt: skip
+    lines += ["", *(f"- over {name}: {speed(found['ours']) / speed(found[name]):.2f}×" for name in list(sides)[1:])]
+    if given.peak_tflops:
+        lines += ["", *(f"- FLOP utilisation, {name}: {speed(each) * each_needs / (given.peak_tflops * 1e12):.1%}"
+                        for name, each in found.items())]  # fmt: skip
     frozen = ", frozen embeddings" if given.frozen else ""
-    title = f"train: {given.task}, {given.shape}{frozen}"
+    device = "" if given.device == "cpu" else f", {torch.cuda.get_device_name()}"
+    precision = "" if given.precision == "float32" else f", {given.precision}"
+    title = f"train: {given.task}, {given.shape}{frozen}{device}{precision}"
     command = "python -m benchmarks.train " + " ".join(sys.argv[1:])
     if given.record:
         record(title, lines, command)

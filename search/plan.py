@@ -122,6 +122,8 @@ class Plan:
             else:
                 edited = suite.attack_fingerprint(attack, mark)
                 name, own = attack.recipe, {"measure": "attack", "attack": attack.recipe, "edited": edited}
+                if suite.dtype != "float32":
+                    own["dtype"] = suite.dtype
             stage = replace(score, settings={**score.settings, "suite": suite.name, **own})
             self._add(stage, f"{order} | {name} {target.name}")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search import roots
@@ -77,6 +77,7 @@ class Planner:
         self._troubles = 0
         self.slots = 1  # workers that there are
         self._fuses = _fuses(study.settings)
+        self._signatures: dict[str, Hashable | None] = {}
         self.stopped = ""  # why nothing more is given out
         self.quarantined: dict[str, str] = {}
         self.fill()
@@ -111,10 +112,10 @@ class Planner:
         """A path, or its first stage and others that may be trained together with it: no more than leave as many for
         each other worker."""
         first = path[0]
-        like = signature(first)
+        like = self._signature(first)
 
         def alike(stage: Stage) -> bool:
-            return signature(stage) == like and self.tries.next(stage.key) == FIRST
+            return self._signature(stage) == like and self.tries.next(stage.key) == FIRST
 
         if like is None or not alike(first):
             return path
@@ -123,6 +124,12 @@ class Planner:
             return path
         self.tree.release(stage.key for stage in path[1:])
         return [first, *more]
+
+    def _signature(self, stage: Stage) -> Hashable | None:
+        """Found once: all that are ready are asked for it whenever a path is taken."""
+        if stage.key not in self._signatures:
+            self._signatures[stage.key] = signature(stage)
+        return self._signatures[stage.key]
 
     def attempt(self, key: str) -> Attempt:
         """The attempt at a stage that is given out next."""

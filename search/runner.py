@@ -8,6 +8,7 @@ and a worker for which nothing is ready runs a *hold*, which the stopper ends as
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,12 +69,14 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         event, for the live view."""
         Searcher.__init__(self)
         self._planner, self._tick, self._pulse = planner, tick, pulse
-        self._common = {"workplace": place, "resources": asks}
+        self._stop = f"alive/.stop-{secrets.token_hex(8)}"
+        self._common = {"workplace": place, "resources": asks, "stop": self._stop}
         self._trials: dict[str, Trial] = {}
         self.room: Callable[[], int] = lambda: len(self._trials)  # how many trials have room now
         self._looked = self._counted = time.monotonic()
         self._crowded = False
         self._stillborn = 0
+        self._said = False
         self._alive: set[str] = set()
         self.slots = 0  # trials at once
         self.workers: set[str] = set()
@@ -151,7 +154,10 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
             self._alive.discard(trial.worker)
         if error and trial.path and trial.worker:
             fault, reason = _fault(cause)
-            self._planner.lost(trial.path[0], reason, fault, trial.worker, cause)
+            # While one is stored and told, the next is made: a stage that is stored is not what the worker died of.
+            at = next((key for key in trial.path if not self._planner.store.has(key)), None)
+            if at is not None:
+                self._planner.lost(at, reason, fault, trial.worker, cause)
         elif error and not trial.worker:
             self._stillborn += 1
             if self._stillborn >= STILLBORN:
@@ -178,13 +184,29 @@ class Runner(Searcher, tune.Stopper):  # type: ignore[misc]
         Tune gives a worker that has ended its trial to one that waits, and kills the process that was starting for it:
         so while one starts, those that have no more to do hold. Called before the searcher hears of the result.
         """
-        if self._planner.stopped or self._over(result):
+        if self._over(result):
             return True
+        if self._planner.stopped:
+            self._say_stop()
+            return not result.get("under_way")
         if result["kind"] == "hold":
             if self._planner.finished or self._gives_way():
                 return True
             return not self._starting() and self._planner.tree.ready_count() > 0
         return bool(result.get("last")) and not self._starting()
+
+    def _say_stop(self) -> None:
+        """Tell the workers to begin nothing more: the next stage of a path is begun before the last one is told of."""
+        if not self._said:
+            self._said = True
+            with suppress(StoreTrouble):
+                self._planner.store.hasty().medium.create(self._stop, b"")
+
+    def close(self) -> None:
+        """Take away what was said."""
+        if self._said:
+            with suppress(StoreTrouble):
+                self._planner.store.hasty().medium.delete(self._stop)
 
     def _starting(self) -> bool:
         """Whether the process of some trial is likely to be starting: not all have told themselves yet."""
@@ -282,6 +304,7 @@ def run(settings: Settings, planner: Planner, joined: Joined, tick: Callable[[],
         pulse = stack.enter_context(Pulse(planner.store, settings.stall_timeout))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="order-search-"))
         runner = Runner(planner, joined.place, json.dumps(resources(settings)), tick, pulse)
+        stack.callback(runner.close)
         runner.slots = planner.slots = joined.slots
         runner.room = lambda: _room(settings)
         tune.Tuner(

@@ -211,6 +211,9 @@ class Settings(Config):
     address: str | None = Field(None, description="a Ray cluster (default: this machine alone)")
     gpus_per_trial: float = Field(0, ge=0)
     cpus_per_trial: int = Field(1, ge=1)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of forward passes; bfloat16 is mixed precision, for GPUs since Ampere"
+    )
     max_concurrent: int | None = Field(None, ge=1, description="trials at once (default: as many as fit)")
     resources_per_trial: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="custom resources of Ray that a trial asks for, to choose its nodes"
@@ -221,7 +224,9 @@ class Settings(Config):
         description="bytes (20GB): beyond, weights that nothing waits for are removed, and made again if needed",
     )
     node_cache: ByteSize = Field(
-        ByteSize(4 * 10**9), ge=0, description="bytes of recent weights that a node keeps for its workers"
+        ByteSize(4 * 10**9),
+        ge=0,
+        description="bytes of recent weights that a node keeps for its workers, and a quarter as much of encoded texts",
     )
     fuse: Literal["auto", "on", "off"] = Field(
         "auto", description="train stages of one frozen encoder together where that is faster: auto on GPUs alone"
@@ -245,6 +250,12 @@ class Settings(Config):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return [value] if isinstance(value, int | float) else value
+
+    @field_validator("fuse", mode="before")
+    @classmethod
+    def _switched(cls, given: Any) -> Any:
+        """YAML reads the words on and off as true and false."""
+        return {True: "on", False: "off"}.get(given, given) if isinstance(given, bool) else given
 
     @field_validator("learning_rate")
     @classmethod

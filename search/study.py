@@ -245,7 +245,7 @@ class Study:
     @cached_property
     def identity(self) -> str:
         """A hash of all that the study's candidates and their values depend on; where it runs is left out."""
-        about = self.settings.model_dump(mode="json", exclude=PLACES)
+        about = self.settings.model_dump(mode="json", exclude={*PLACES, "precision"})  # that is among the numeric ones
         marks = [[*key, value] for key, value in self.fingerprints.items()]
         suites = [suite.model_dump(mode="json") for suite in self.suites.values()]  # their files may change
         text = json.dumps([about, marks, self.model_fingerprint, dict(self.numeric), suites], sort_keys=True)
@@ -417,7 +417,7 @@ class Study:
         return {
             "threads": self.settings.cpus_per_trial,
             "device": self.device,
-            "dtype": "float32",
+            "dtype": self.settings.precision,
             "torch": version("torch"),
         }
 

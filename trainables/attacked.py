@@ -71,8 +71,8 @@ class Attacks:
                 resources = self._of(task, part.portion, sets)
                 if attacks(recipe, task, part.language, resources):
                     ground = self._ground(task, part, attack, resources)
-                    fields, dtype = list(ground.items[0].texts), self.settings.dtype
-                    victim = Victim(model, task, head, part, fields, longest, dtype, split)
+                    fields = list(ground.items[0].texts)
+                    victim = Victim(model, task, head, part, fields, longest, split)
                     rows = attacked(victim, part.language, ground, attack)
                     scores += _scores(model, task, part, attack, ground, rows)
                     about = {"portion": part.portion, "language": part.language, "severity": 0,

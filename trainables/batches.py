@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.feature_table import sizes_of
 from trainables.kinds.base import Feature, labels_tensor
 from trainables.stage import Scalar
 from trainables.watch import beat
@@ -133,13 +134,17 @@ def training_batches(
 
 
 def _epochs(features: Sequence[Feature], size: int, rng: random.Random, pool: int = 50) -> Iterator[list[Feature]]:
+    lengths = sizes_of(features).lengths
     while True:
-        shuffled = rng.sample(features, len(features))
+        # Places are shuffled, not features: those of a table are built when they are read.
+        shuffled = np.array(rng.sample(range(len(features)), len(features)))
         for at in range(0, len(shuffled), size * pool):
-            chunk = sorted(shuffled[at : at + size * pool], key=lambda feature: feature.length)
-            batches = [chunk[start : start + size] for start in range(0, len(chunk), size)]
+            chunk = shuffled[at : at + size * pool]
+            places = chunk[np.argsort(lengths[chunk], kind="stable")].tolist()
+            batches = [places[start : start + size] for start in range(0, len(places), size)]
             rng.shuffle(batches)
-            yield from batches
+            for batch in batches:
+                yield [features[place] for place in batch]
 
 
 def parts(features: Sequence[Feature], split: int) -> list[list[Feature]]:
@@ -159,14 +164,15 @@ def scoring_batches(features: Sequence[Feature], tokens: int = TOKENS, split: in
     """Indices of all features, sorted by length, in batches of about `tokens` padded tokens, or the `split`-th part of
     that where memory is short."""
     tokens = max(1, tokens // split)
-    order = sorted(range(len(features)), key=lambda i: (features[i].length, i))
+    sizes = sizes_of(features)
+    order = np.argsort(sizes.lengths, kind="stable")
     batch: list[int] = []
     rows = 0
-    for i in order:
-        rows += len(features[i].rows)
-        if batch and rows * features[i].length > tokens:
+    for i, length, own in zip(order.tolist(), *(each[order].tolist() for each in sizes), strict=True):
+        rows += own
+        if batch and rows * length > tokens:
             yield batch
-            batch, rows = [], len(features[i].rows)
+            batch, rows = [], own
         batch.append(i)
     if batch:
         yield batch

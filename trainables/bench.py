@@ -9,9 +9,10 @@ import io
 import os
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -24,9 +25,10 @@ from perturb.suite import SuiteSettings
 from trainables import fertility, oom, representations, watch
 from trainables.attacked import Attacks
 from trainables.attempt import FIRST, Attempt
-from trainables.attempts import Attempts, Beat, Held, Lease
+from trainables.attempts import Beat, Held, Lease
 from trainables.data import DataSource
 from trainables.decoder import Decoder
+from trainables.encoded import Encodings
 from trainables.evaluate import EvaluationSet, evaluate, sets_of
 from trainables.examples import Example
 from trainables.failures import Diverged, MissingParent
@@ -45,9 +47,11 @@ from trainables.node_cache import NodeCache
 from trainables.perturbations import Lookup
 from trainables.perturbed import Suites, evaluate_edited
 from trainables.perturbed_prompts import evaluate_edited_prompts
+from trainables.precision import computed_in
 from trainables.reading import OnBadRow
 from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
-from trainables.store import Corrupt, Store, StoreTrouble
+from trainables.store import Corrupt, Store
+from trainables.storing import Made, Outcome, Storing, known
 from trainables.tasks import Task
 from trainables.templates import PLACEHOLDERS
 from trainables.train import Trained, train
@@ -74,28 +78,9 @@ class Workplace:
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Perturbation suites by name."""
     node_cache: int = 0
-    """Bytes of recent weights that the workers of a node keep for one another."""
+    """Bytes of recent weights that the workers of a node keep for one another, and encoded texts beside them."""
     stall_timeout: float = 1800.0
     """Seconds without a batch after which the process is ended."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a stage: `made` here, or `found` in the store."""
-
-    key: str
-    kind: str
-    made: bool
-    seconds: float
-    parent: str
-    """Where the parent's weights came from: `base`, `memory` (this process), `node` or `store`."""
-    worker: str
-    bytes: int = 0
-    """What was stored."""
-    split: int = 1
-    examples: int = 0
-    tokens: int = 0
-    queries: int = 0
 
 
 class Bench:
@@ -109,7 +94,7 @@ class Bench:
         self.store = Store(place.store)
         self._data = DataSource(place.data_dir, place.limit, place.on_bad_row)
         self._tasks = {name: Task.model_validate(fields) for name, fields in place.tasks.items()}
-        self._features: dict[tuple[str, int, int | None], list[Feature]] = {}  # by task, longest text, rows
+        self._features: dict[tuple[str, int, int | None], Sequence[Feature]] = {}  # by task, longest text, rows
         self._sets: dict[tuple[str, int], list[EvaluationSet]] = {}
         self._dev_sets: dict[tuple[str, int], list[EvaluationSet]] = {}  # of the orders' tasks, in English
         self._suites: dict[str, Suites] = {}
@@ -118,13 +103,12 @@ class Bench:
         self._heads: dict[str, Weights] = {}
         self._resident_bytes = resident_bytes
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
-        self.attempts = Attempts(self.store, self.worker)
         self._cache = NodeCache.here(place.node_cache) if place.node_cache else None
-        self._leases: dict[str, Lease] = {}  # of the stages that are under way
-        self._ahead: dict[str, Outcome | Exception] = {}  # of stages that were trained together
+        self.storing = Storing(self.store, self.worker, self._cache)
+        self._ahead: dict[str, Future[Outcome]] = {}  # of stages that were trained together
         self.broken = False
         self._beat = Beat(self.store, self.worker)
-        self._watch = watch.Watch(place.stall_timeout, self._stalled)
+        self._watch = watch.Watch(place.stall_timeout, self.storing.give_up)
 
     def start(self) -> Self:
         """Begin to give signs of life, and to end this process where there are none: for workers alone."""
@@ -137,15 +121,15 @@ class Bench:
         self._watch.stop()
         self._beat.stop()
 
+    def leave(self, error: BaseException) -> None:
+        """Leave what is under way to others: the process is to end."""
+        self.storing.give_up(f"{type(error).__name__}: {error}")
+
     def recover(self, error: BaseException) -> None:
         """Go on after a stage that failed: let its memory go, or note that this process is of no more use."""
         self.broken = self.broken or oom.cuda_is_broken(error)
         if not self.broken:
             oom.release(self.__dict__.get("model"), error)
-
-    def _stalled(self, reason: str) -> None:
-        for lease in list(self._leases.values()):
-            self.attempts.end(lease, reason)
 
     @cached_property
     def model(self) -> Encoder:
@@ -155,30 +139,45 @@ class Bench:
             model.language_folder = LanguageFolder(self.place.language_adapters)
         return model
 
+    @cached_property
+    def _encodings(self) -> Encodings:
+        """What this node has encoded."""
+        return Encodings.beside(self._cache, self.model.tokenizer)
+
     def run(self, stage: Stage, attempt: Attempt = FIRST) -> Outcome:
         """Make a stage and store it, unless it is stored.
 
-        Raises attempts.Held where another worker is at it, MissingParent or Diverged where it cannot be made.
+        Raises attempts.Held where another worker is at it, MissingParent or Diverged where it cannot be made, and
+        StoreTrouble where it cannot be stored.
+        """
+        return self.begin(stage, attempt).result()
+
+    def begin(self, stage: Stage, attempt: Attempt = FIRST) -> Future[Outcome]:
+        """As `run`, but only until the stage is made: its outcome comes when it is stored, and its child may be made
+        meanwhile, from weights that are in memory.
+
+        Raises what the making raises, and what the storing of the parent did; the future raises what the storing does.
         """
         if (ahead := self._ahead.pop(stage.key, None)) is not None:
-            if isinstance(ahead, Exception):
-                raise ahead
             return ahead
         start = time.monotonic()
         if self.store.has(stage.key):
-            return Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker)
-        about = {"kind": stage.kind, "tasks": stage.tasks, "attempt": attempt.number, "split": attempt.split}
-        with self._leased({stage.key: self.attempts.begin(stage.key, about, attempt.over)}), watch.work():
-            outcome = self._made(stage, attempt, start)
-            self.attempts.done(self._leases[stage.key])
-        return outcome
+            return known(Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker))
+        lease = self.storing.begin(stage, attempt)
+        with self.storing.held(lease), watch.work(), computed_in(self.model, stage.dtype):
+            return self.storing.put(self._made(stage, attempt, start), lease)
+
+    def settle(self) -> None:
+        """Wait until what was made is stored, or could not be."""
+        with watch.work():
+            self.storing.settle()
 
     def run_ahead(self, stages: Sequence[Stage]) -> None:
-        """Train several stages together, where that is faster than one after the other: `run` then gives each its
-        outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to `run`.
+        """Train several stages together, where that is faster than one after the other: `begin` then gives each its
+        outcome, or raises what became of it. Stages that are stored, or that another worker is at, are left to it.
         """
         start = time.monotonic()
-        with watch.work():
+        with watch.work(), computed_in(self.model, stages[0].dtype):
             made = [self._job(stage) for stage in stages if not self.store.has(stage.key)]
             jobs, sources = [job for job, _ in made], {job.stage.key: source for job, source in made}
             tokens = pass_tokens(self.model, jobs)
@@ -186,64 +185,30 @@ class Bench:
             return
         leases: dict[str, Lease] = {}
         for job in jobs:
-            about = {"kind": "train", "tasks": job.stage.tasks, "attempt": 1, "split": 1, "together": len(jobs)}
             with suppress(Held):
-                leases[job.stage.key] = self.attempts.begin(job.stage.key, about)
+                leases[job.stage.key] = self.storing.begin(job.stage, FIRST, together=len(jobs))
         jobs = [job for job in jobs if job.stage.key in leases]
-        with self._leased(leases), watch.work():
+        with self.storing.held(*leases.values()), watch.work(), computed_in(self.model, stages[0].dtype):
             found = train_together(self.model, jobs, tokens)
             share = (time.monotonic() - start) / max(1, len(jobs))
             counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))
             for job, trained in zip(jobs, found, strict=True):
-                lease = leases.pop(job.stage.key)
-                about = {"resumed": job.begun is not None, "together": len(jobs)}
-                source = sources[job.stage.key]
-                self._ahead[job.stage.key] = self._trained_ahead(
-                    job.stage, trained, lease, about, share, counts, source
-                )
-
-    def _trained_ahead(
-        self,
-        stage: Stage,
-        trained: Trained | Diverged,
-        lease: Lease,
-        about: dict[str, Any],
-        seconds: float,
-        counts: watch.Counts,
-        source: str,
-    ) -> Outcome | Exception:
-        """What `run` gives of a stage that was trained with others, once it is stored."""
-        if isinstance(trained, Diverged):
-            self.attempts.end(lease, f"Diverged: {trained}"[:500])
-            return trained
-        figures, blobs = {**trained.figures, **about}, self._blobs(stage, trained)
-        try:
-            outcome = self._put(stage, FIRST, lease, figures, blobs, seconds, counts, source)
-        except Held as held:
-            return held
-        self.attempts.done(lease)
-        return outcome
+                key = job.stage.key
+                if isinstance(trained, Diverged):
+                    self.storing.give_up(f"Diverged: {trained}", leases[key])
+                    self._ahead[key] = known(trained)
+                    continue
+                self._keep(key, trained.weights)
+                figures = {**trained.figures, "resumed": job.begun is not None, "together": len(jobs)}
+                own = Made(job.stage, FIRST, figures, _content(trained), sources[key], share, counts)
+                self._ahead[key] = self.storing.put(own, leases[key])
 
     def _job(self, stage: Stage) -> tuple[Job, str]:
         """What a stage is trained from, and where its parent's weights came from."""
         parent, source = self._weights(stage.parent)
         return Job(stage, *self._training(stage), parent, self._carried(stage), self._begun(stage)), source
 
-    @contextmanager
-    def _leased(self, leases: dict[str, Lease]) -> Iterator[None]:
-        """Work on stages that are held; their attempts end with what it raises."""
-        self._leases = leases
-        try:
-            yield
-        except BaseException as error:
-            for lease in leases.values():
-                with suppress(StoreTrouble):
-                    self.attempts.end(lease, f"{type(error).__name__}: {error}"[:500])
-            raise
-        finally:
-            self._leases = {}
-
-    def _made(self, stage: Stage, attempt: Attempt, start: float) -> Outcome:
+    def _made(self, stage: Stage, attempt: Attempt, start: float) -> Made:
         parent, source = self._weights(stage.parent)
         figures: dict[str, Any]
         if stage.kind == "train":
@@ -251,45 +216,14 @@ class Bench:
             trained = train(
                 self.model, stage, *self._training(stage), parent, self._carried(stage), begun, attempt.split
             )
-            figures, blobs = {**trained.figures, "resumed": begun is not None}, self._blobs(stage, trained)
+            self._keep(stage.key, trained.weights)
+            figures, content = {**trained.figures, "resumed": begun is not None}, _content(trained)
         else:
             rows, items = self._score(stage, parent, attempt.split)
-            figures = {"scores": rows}
-            blobs = {PREDICTIONS: _parquet(items)}
-        lease = self._leases[stage.key]
-        return self._put(stage, attempt, lease, figures, blobs, time.monotonic() - start, watch.counts(), source)
+            figures, content = {"scores": rows}, lambda: {PREDICTIONS: _parquet(items)}
+        return Made(stage, attempt, figures, content, source, time.monotonic() - start, watch.counts())
 
-    def _blobs(self, stage: Stage, trained: Trained) -> dict[str, bytes]:
-        """What is stored of a trained stage, whose weights stay in memory."""
-        self._keep(stage.key, trained.weights)
-        return {WEIGHTS: save(trained.weights)} | ({STATE: save(trained.state)} if trained.state else {})
-
-    def _put(
-        self,
-        stage: Stage,
-        attempt: Attempt,
-        lease: Lease,
-        figures: dict[str, Any],
-        blobs: dict[str, bytes],
-        seconds: float,
-        counts: watch.Counts,
-        source: str,
-    ) -> Outcome:
-        """Store what was made of a stage."""
-        about = {"worker": self.worker, "seconds": seconds, "parent_from": source, "torch": torch.__version__,
-                 "attempt": attempt.number, "split": attempt.split}  # fmt: skip
-        # One that was taken for dead and is not leaves the stage to who took it over: equal keys mean equal results.
-        if self.attempts.holds(lease):
-            cache = self._cache if stage.kind == "train" else None
-            self.store.put(stage.key, {"stage": asdict(stage), **figures, **about}, blobs, cache)
-        elif not self.store.has(stage.key):
-            raise Held(stage.key, "", lease.number + 1)
-        size = sum(map(len, blobs.values()))
-        return Outcome(
-            stage.key, stage.kind, True, seconds, source, self.worker, size, attempt.split, **counts._asdict()
-        )
-
-    def _training(self, stage: Stage) -> tuple[list[Task], dict[str, list[Feature]]]:
+    def _training(self, stage: Stage) -> tuple[list[Task], dict[str, Sequence[Feature]]]:
         """The group of a stage, and its features."""
         group = [self._tasks[name] for name in stage.tasks]
         longest = self._text_length(stage)
@@ -409,17 +343,21 @@ class Bench:
         longest = min(task.max_length, self._text_length(stage))
         if (task.name, longest) not in self._dev_sets:
             dev = {("dev", code): rows for code, rows in self._data.load(task, "dev", ["en"]).items()}
-            self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest)
+            self._dev_sets[task.name, longest] = sets_of(task, dev, self.model, longest, self._encodings)
         rows, _ = evaluate(self.model, task, self.model.head(task.name), self._dev_sets[task.name, longest], split)
         return [{**row, "portion": FORGETTING} for row in rows]
 
-    def _training_features(self, task: Task, longest: int, rows: int | None) -> list[Feature]:
+    def _training_features(self, task: Task, longest: int, rows: int | None) -> Sequence[Feature]:
+        def read() -> list[Example]:
+            return self._data.training(task, rows)
+
+        def origin() -> list[Any]:
+            return [self._data.fingerprint(task, {"train": task.train_languages}), self.place.on_bad_row, rows]
+
         key = task.name, longest, rows
         if key not in self._features:
-            examples = self._data.training(task, rows)
             kind = kind_of(task, self.model)
-            encoded = [*kind.training(kind.encode(task, examples, self.model.tokenizer, longest))]
-            self._features[key] = encoded
+            self._features[key] = self._encodings.training(task, kind, longest, read, origin)
         return self._features[key]
 
     def _evaluation_sets(self, task: Task, longest: int) -> list[EvaluationSet]:
@@ -439,7 +377,7 @@ class Bench:
             if isinstance(self.model, Decoder) and task.kind in PLACEHOLDERS:  # prompts are made when they are scored
                 sets = [EvaluationSet(*place, rows, []) for place, rows in portions.items()]
             else:
-                sets = sets_of(task, portions, self.model, longest)
+                sets = sets_of(task, portions, self.model, longest, self._encodings)
             self._sets[task.name, longest] = sets
         return self._sets[task.name, longest]
 
@@ -456,6 +394,7 @@ class Bench:
             return {}, "base"
         if key in self._resident:
             return self._resident[key], "memory"
+        self.storing.settle(key)
         try:
             content, source = self.store.fetched(key, WEIGHTS, self._cache)
         except Corrupt as error:
@@ -468,6 +407,11 @@ class Bench:
         self._resident[key] = weights
         while len(self._resident) > 1 and sum(map(_bytes, self._resident.values())) > self._resident_bytes:
             del self._resident[next(iter(self._resident))]
+
+
+def _content(trained: Trained) -> Callable[[], dict[str, bytes]]:
+    """What is stored of a trained stage. The weights are a copy, which nobody changes."""
+    return lambda: {WEIGHTS: save(trained.weights)} | ({STATE: save(trained.state)} if trained.state else {})
 
 
 def _bytes(weights: Weights) -> int:

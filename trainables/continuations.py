@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 from trainables.batches import TOKENS, collate, scoring_batches
 from trainables.decoder import Decoder, Prompt, answer_logprobs
 from trainables.kinds.base import Feature
+from trainables.precision import forward_pass
 from trainables.watch import beat, beating_module
 
 
@@ -67,18 +68,24 @@ def _scored(model: Decoder, prompts: Sequence[Prompt], begun: list[int], tokens:
 
 def _past(model: Decoder, ids: list[int]) -> Any:
     row = torch.tensor([ids], device=model.device)
-    return model.encoder.base_model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=True).past_key_values
+    with forward_pass(model):
+        out = model.encoder.base_model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=True)
+    return out.past_key_values
 
 
 def _states(model: Decoder, ids: torch.Tensor, mask: torch.Tensor, past: Any, begun: int) -> torch.Tensor:
-    """The last layer's states, each at its own place."""
+    """The last layer's states, each at its own place. In float32, as the log-probabilities that are made of them: those
+    of answers rounded to bfloat16 would be equal now and then."""
     if past is not None:
         past = copy.deepcopy(past)
         past.batch_repeat_interleave(len(ids))
         mask = torch.nn.functional.pad(mask, (begun, 0), value=1)
-    out = model.encoder.base_model(input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=past is not None)
+    with forward_pass(model):
+        out = model.encoder.base_model(
+            input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=past is not None
+        )
     states: torch.Tensor = out.last_hidden_state
-    return states
+    return states.float()
 
 
 def generate(model: Decoder, prompts: Sequence[list[int]], most: int, tokens: int = TOKENS) -> list[str]:
@@ -93,7 +100,7 @@ def generate(model: Decoder, prompts: Sequence[list[int]], most: int, tokens: in
     said = [""] * len(prompts)
     for numbers in _equally_long(prompts, tokens):
         ids = torch.tensor([prompts[n] for n in numbers], device=model.device)
-        with beating_module(model.encoder):
+        with beating_module(model.encoder), forward_pass(model):
             out = model.encoder.generate(
                 ids, attention_mask=torch.ones_like(ids), generation_config=config, use_model_defaults=False
             )

@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from trainables.batches import collate, scored_tokens, scoring_batches
+from trainables.encoded import Encodings
 from trainables.examples import Example, in_search_half
+from trainables.feature_table import Joined
 from trainables.kinds.base import Feature, Kind, Result
 from trainables.kinds.forms import kind_of
 from trainables.language_folder import ENGLISH, spoken
 from trainables.models import Encoder
+from trainables.precision import forward_pass
 from trainables.tasks import UNTRAINED, Task
 from trainables.watch import beating
 
@@ -81,9 +84,10 @@ def predictions(
     model.eval()
     kind = kind_of(task, model)
     pad, layer = int(model.tokenizer.pad_token_id), task.retrieval.layer if task.kind in UNTRAINED else -1
-    stream = [feature for part in sets for feature in part.features]
+    stream: Sequence[Feature] = Joined([part.features for part in sets])
     first, tokens = list(range(len(stream))), scored_tokens(model.device)
     if distinct and model.language is None:  # with language adapters the same text may be read in two languages
+        stream = list(stream)  # all are looked at now, and again in batches
         places: dict[Any, int] = {}
         first = [places.setdefault(feature.content, place) for place, feature in enumerate(stream)]
         kept = sorted(places.values())
@@ -95,9 +99,10 @@ def predictions(
     found: list[Any] = [None] * len(stream)
     for chosen in batches:
         batch = collate(task.name, [stream[i] for i in chosen], pad, model.device)
-        with model.lower.of(model, batch):
-            states = model.states(batch.ids, batch.mask, layer)
-        told = kind.predict(task, head, states, batch.mask, batch.features)
+        with forward_pass(model):
+            with model.lower.of(model, batch):
+                states = model.states(batch.ids, batch.mask, layer)
+            told = kind.predict(task, head, states, batch.mask, batch.features)
         for i, prediction in zip(chosen, told, strict=True):
             found[i] = prediction
     rest = iter(found[place] for place in first)
@@ -110,7 +115,7 @@ def spoken_batches(model: Encoder, task: Task, sets: Sequence[EvaluationSet], sp
     Where language adapters are on, no batch mixes languages, and the model speaks the one of the batch (MAD-X, arXiv
     2005.00052).
     """
-    stream, tokens = [feature for part in sets for feature in part.features], scored_tokens(model.device)
+    stream, tokens = Joined([part.features for part in sets]), scored_tokens(model.device)
     if model.language is None:
         yield from scoring_batches(stream, tokens, split)
         return
@@ -164,11 +169,16 @@ def scored(
 
 
 def sets_of(
-    task: Task, examples: Mapping[tuple[Portion, str], Sequence[Example]], model: Encoder, longest: int | None = None
+    task: Task,
+    examples: Mapping[tuple[Portion, str], Sequence[Example]],
+    model: Encoder,
+    longest: int | None = None,
+    encodings: Encodings | None = None,
 ) -> list[EvaluationSet]:
-    """Encode a target's portions and languages, texts of at most `longest` tokens (the task's own `max_length`)."""
-    kind = kind_of(task, model)
+    """Encode a target's portions and languages, texts of at most `longest` tokens (the task's own `max_length`), or
+    take them from what the node has."""
+    kind, encodings = kind_of(task, model), encodings or Encodings(None, model.tokenizer)
     return [
-        EvaluationSet(portion, language, rows, kind.encode(task, rows, model.tokenizer, longest or task.max_length))
-        for (portion, language), rows in examples.items()
+        EvaluationSet(portion, code, rows, encodings.scoring(task, kind, longest or task.max_length, rows))
+        for (portion, code), rows in examples.items()
     ]

@@ -26,6 +26,7 @@ from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of
 from trainables.methods import method
 from trainables.models import Encoder, Weights, modules_in
+from trainables.precision import forward_pass
 from trainables.stage import Stage
 from trainables.tasks import Task
 from trainables.train import Course, Trained, drawing, losses, set_up
@@ -189,12 +190,13 @@ def _pass(model: Encoder, drawn: Sequence[Drawn], stack: Stack, dropping: bool) 
     stack.begin([trial.own for trial in trials], Rows(counts, model.device))
     model.prompt_rows = stack.longest_prompt if model.prompt_rows else 0
     streams, prompts = [trial.stream for trial in trials], [trial.own.prompt for trial in trials]
-    with OwnDropout(streams, batches, prompts) if dropping else nullcontext():
-        states = model.states(ids, mask)
     found = []
-    for one, own, labelled in zip(drawn, torch.split(states, counts), labels, strict=True):
-        one.trial.course.optimizer.zero_grad(set_to_none=True)
-        found.append(one.trial.loss(one, own, labelled))
+    with forward_pass(model):
+        with OwnDropout(streams, batches, prompts) if dropping else nullcontext():
+            states = model.states(ids, mask)
+        for one, own, labelled in zip(drawn, torch.split(states, counts), labels, strict=True):
+            one.trial.course.optimizer.zero_grad(set_to_none=True)
+            found.append(one.trial.loss(one, own, labelled))
     torch.autograd.backward(found)
     for trial, loss in zip(trials, found, strict=True):
         trial.step(loss.detach())

@@ -44,13 +44,14 @@ class LowerStates:
         Which of these it is depends on nothing but the model, the features and what is trained: a stage's result must
         not hang on what a worker has done before.
         """
+        from trainables.feature_table import tokens_of
+
         depth = _frozen(model)
         if not depth:
             return None
         key = id(features), depth, _precision(model)
         if key not in self._trained:
-            tokens = sum(len(row) for feature in features for row in feature.rows)
-            if tokens * model.width * FLOAT_BYTES > self._limit:
+            if tokens_of(features) * model.width * FLOAT_BYTES > self._limit:
                 return None
             found = FeatureStates(model, features, depth)
             while self._trained and found.bytes + sum(one.bytes for one in self._trained.values()) > self._limit:
@@ -120,18 +121,24 @@ class FeatureStates:
         self._tuple = len(output) if isinstance(output, tuple) else 0
         rows = iter(states)
         for feature in batch.features:
-            self._of[id(feature)] = [next(rows)[: len(ids)].clone() for ids in feature.rows]
-            self.bytes += sum(one.numel() * one.element_size() for one in self._of[id(feature)])
+            own = [next(rows)[: len(ids)].clone() for ids in feature.rows]
+            self._of[_identity(feature)] = own
+            self.bytes += sum(one.numel() * one.element_size() for one in own)
 
     @contextmanager
     def given(self, batch: Batch) -> Iterator[None]:
         """In the block the model reads a batch of these features, and its lower layers are not run. What they would
         make of padding is 0: no token attends to it."""
-        rows = [row for feature in batch.features for row in self._of[id(feature)]]
+        rows = [row for feature in batch.features for row in self._of[_identity(feature)]]
         states = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         output = (states, *[None] * (self._tuple - 1)) if self._tuple else states
         with _passed(self._model.embeddings, self._lower, output):
             yield
+
+
+def _identity(feature: Feature) -> int:
+    """Which of a task's features it is. One of a table is another object each time it is read, at the same place."""
+    return id(feature) if feature.place is None else feature.place
 
 
 class _Enough(Exception):

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,20 @@ def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+class Laid(NamedTuple):
+    """What was copied into a weight of the model, and the weight's version then, which torch counts up when it is
+    changed in place; `held` where it was not copied into it, but from it."""
+
+    source: ref[Tensor]
+    version: int
+    held: bool = False
+
+    def is_still(self, source: Tensor, own: Tensor, trained: bool) -> bool:
+        """Whether the weight is that, and as it was. A fused optimizer does not count versions: one that is trained may
+        have been changed."""
+        return self.source() is source and self.version == own._version and (self.held or not trained)
+
+
 class Encoder(nn.Module):
     """A base encoder with heads. Weights are named `encoder.…` and `heads.TASK.…`."""
 
@@ -67,6 +82,8 @@ class Encoder(nn.Module):
         self._merged: set[str] = set()
         self._masked_lm_head: list[nn.Module] | None = None  # a list, so that it is no module of this one
         self.device = torch.device(device)
+        self.precision = torch.float32
+        """Of forward passes (`precision.computed_in`); the weights are float32."""
         self.to(self.device)
         self._places = self._layer_of_each()
         self.lower = LowerStates()
@@ -75,6 +92,7 @@ class Encoder(nn.Module):
         self.base_layers = len(self.layers)
         """How many of the lowest layers, with the embeddings below them, are the base model's own."""
         self._base: Weights = {name: tensor.detach().clone() for name, tensor in self.encoder.state_dict().items()}
+        self._laid: dict[str, Laid] = {}
 
     def _load(self) -> nn.Module:
         loaded: nn.Module = AutoModel.from_pretrained(**self._source, **self._extra)
@@ -142,12 +160,23 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def lay(self, weights: Mapping[str, Tensor] | None = None) -> None:
         """The base model's own weights, with a stage's laid over them; modules and heads stay."""
-        own = self.encoder.state_dict()
+        own, trained = self.encoder.state_dict(), {n for n, p in self.encoder.named_parameters() if p.requires_grad}
         for name, tensor in self._base.items():
-            own[name].copy_((weights or {}).get(f"encoder.{name}", tensor))
+            source, before = (weights or {}).get(f"encoder.{name}", tensor), self._laid.get(name)
+            if before is None or not before.is_still(source, own[name], name in trained):
+                own[name].copy_(source)
+                self._laid[name] = Laid(ref(source), own[name]._version)
         laid = (name.removeprefix("encoder.") for name in weights or {} if name.startswith("encoder."))
         lowest = min((self._places.get(name, -1) for name in laid), default=len(self.layers))
         self.base_layers = 0 if self.modules_on else max(0, lowest)
+
+    def hold(self, weights: Mapping[str, Tensor]) -> None:
+        """Know these as what is on the model now: a training's result, as `tuned` has copied it. To lay it on again is
+        no work then: for the scores and the children of its stage."""
+        own = self.encoder.state_dict()
+        for name in self._base:
+            if (source := weights.get(f"encoder.{name}")) is not None:
+                self._laid[name] = Laid(ref(source), own[name]._version, True)
 
     def attach(self, modules: Mapping[str, Any], weights: Weights, what: str, *, language: bool = False) -> None:
         """Put modules of the library `adapters` into the encoder, the first nearest to it, and a stage's weights into
@@ -212,6 +241,7 @@ class Encoder(nn.Module):
             if getattr(module, "merged", None) == name:
                 module.merged = None  # else its removal would take the update back
                 self._merged.add(f"encoder.{place}.weight")
+                self._laid.pop(f"{place}.weight", None)
         self.encoder.delete_adapter(name)
         self.modules_on.remove(name)
 

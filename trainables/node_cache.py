@@ -6,6 +6,7 @@ became of them. It is a cache: whatever goes wrong, a file is then read from the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ import secrets
 import stat
 import tempfile
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
@@ -40,28 +42,61 @@ class NodeCache:
         """The bytes of this checksum and number, None where they are not here or not as they were."""
         if not self.usable or not CHECKSUM.fullmatch(sha256):
             return None
-        path = self.folder / sha256
         try:
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            with self.opened(sha256) as file:
                 content = file.read() if os.fstat(file.fileno()).st_size == size else b""
         except OSError:
             return None
         if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
-            with suppress(OSError):
-                path.unlink()
+            self.drop(sha256)
             return None
-        with suppress(OSError):
-            os.utime(path)  # used just now
+        self.used(sha256)
         return content
 
     def put(self, sha256: str, content: bytes) -> None:
         """Keep bytes of this checksum, if they fit; a full disk keeps nothing."""
-        if not self.usable or not CHECKSUM.fullmatch(sha256) or len(content) > self.limit:
+        if CHECKSUM.fullmatch(sha256):
+            self.keep(sha256, content)
+
+    def beside(self, name: str, limit_bytes: int) -> Self:
+        """Another folder in the same place."""
+        return type(self)(self.folder.with_name(f"{self.folder.name}-{name}"), limit_bytes)
+
+    def names(self, start: str) -> list[str]:
+        """The files whose names begin so."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.folder) if entry.name.startswith(start))
+        except OSError:
+            return []
+
+    def opened(self, name: str) -> BufferedReader:
+        """A file, to be read. OSError where there is none, or no regular one: links are not followed, nor pipes
+        waited for."""
+        if not self.usable:
+            raise FileNotFoundError(name)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        file = os.fdopen(os.open(self.folder / name, flags), "rb")
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "no regular file", name)
+        return file
+
+    def used(self, name: str) -> None:
+        """Note that a file was used just now."""
+        with suppress(OSError):
+            os.utime(self.folder / name)
+
+    def drop(self, name: str) -> None:
+        """Take a file away."""
+        with suppress(OSError):
+            (self.folder / name).unlink()
+
+    def keep(self, name: str, content: bytes | memoryview) -> None:
+        """Write a file whole or not at all, if it fits and is not here; a full disk keeps nothing."""
+        path = self.folder / name
+        if not self.usable or len(content) > self.limit or path.exists():
             return
-        path = self.folder / sha256
-        if path.exists():
-            return
-        part = self.folder / f".{sha256}-{os.getpid()}-{secrets.token_hex(4)}"
+        part = self.folder / f".{name}-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             self._make_room(len(content))
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:

@@ -20,6 +20,7 @@ from trainables.evaluate import EvaluationSet, spoken_batches
 from trainables.fertility import PORTION
 from trainables.metrics import Measured, mean_of
 from trainables.models import Encoder, mean_pool
+from trainables.precision import forward_pass
 from trainables.tasks import Task
 from trainables.watch import beating
 
@@ -57,7 +58,8 @@ def sentence_vectors(model: Encoder, task: Task, part: EvaluationSet, split: int
     vectors: list[Tensor] = [torch.empty(0)] * len(features)
     for chosen in spoken_batches(model, task, [part], split):
         batch = collate(task.name, [features[i] for i in chosen], int(model.tokenizer.pad_token_id), model.device)
-        layers = model.all_states(batch.ids, batch.mask)
+        with forward_pass(model):
+            layers = model.all_states(batch.ids, batch.mask)
         pooled = torch.stack([mean_pool(states.float(), batch.mask) for states in layers])
         for i, vector in zip(chosen, F.normalize(pooled, dim=-1).cpu().unbind(1), strict=True):
             vectors[i] = vector

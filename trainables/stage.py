@@ -64,6 +64,11 @@ class Stage:
         return str(self.settings.get("measure") or "")
 
     @property
+    def dtype(self) -> str:
+        """The precision of forward passes, `float32` or `bfloat16`."""
+        return str(self.settings.get("dtype") or "float32")
+
+    @property
     def head_from(self) -> str | None:
         """Of a measurement of forgetting the key of the stage that trained the task, whose weights hold its head."""
         key = self.settings.get("head_from")

@@ -66,7 +66,7 @@ def garbage(
     found = Garbage({what: {} for what in MEANING if what != "weights"})
     for path, file in inventory.entries.items():
         first, _, name = path.partition("/")
-        if (TEMPORARY.fullmatch(path) or name.startswith(".probe-") or first == "nodes") and old(file):
+        if (TEMPORARY.fullmatch(path) or name.startswith((".probe-", ".stop-")) or first == "nodes") and old(file):
             found.files["temporary files"][path] = file.size
         elif workers.get(path) == "gone" or (workers.get(path) == "silent" and old(file)):
             found.files["signs of life"][path] = file.size

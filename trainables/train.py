@@ -20,6 +20,7 @@ from trainables.kinds.forms import kind_of
 from trainables.lower import FeatureStates
 from trainables.methods import method, put_on
 from trainables.models import Encoder, Weights
+from trainables.precision import forward_pass
 from trainables.robust import RobustLoss
 from trainables.stage import Stage
 from trainables.tasks import Task
@@ -59,6 +60,8 @@ def train(
     Where memory is short, each batch is read in `split` parts whose gradients add up to the whole batch's: the same but
     for rounding and for dropout, whose numbers are drawn part by part. A `split` over 1 is among the figures.
 
+    Forward passes are in the precision that the model is in (`precision.computed_in`).
+
     Diverged at most `CHECKED_EVERY` steps after the weights have become no numbers.
     """
     settings = stage.settings
@@ -71,7 +74,9 @@ def train(
         values, state = _steps(model, stage, tasks, features, robust, begun, split)
     method(stage.method).finish(model, settings)
     figures = {**losses(values), **size}
-    return Trained(model.tuned(), figures | ({"split": split} if split > 1 else {}), state)
+    weights = model.tuned()
+    model.hold(weights)
+    return Trained(weights, figures | ({"split": split} if split > 1 else {}), state)
 
 
 def set_up(
@@ -110,7 +115,8 @@ def _steps(
     if robust and begun:
         robust.restore(begun, model.device)
     kinds = {task.name: kind_of(task, model) for task in tasks}
-    below = {} if robust else {name: model.lower.of_features(model, own) for name, own in features.items()}
+    with forward_pass(model):
+        below = {} if robust else {name: model.lower.of_features(model, own) for name, own in features.items()}
     for task_name, chosen in course.batches(features):
         course.optimizer.zero_grad(set_to_none=True)
         course.step(backward(model, kinds[task_name], task_name, chosen, robust, split, below.get(task_name)))
@@ -240,9 +246,10 @@ def backward(
         batch = collate(task, part, pad, model.device)
 
         def forward() -> Tensor:
-            with below.given(batch) if below else nullcontext():  # noqa: B023 - called before the loop goes on
-                states = model.states(batch.ids, batch.mask)  # noqa: B023
-            return kind.loss(head, states, batch.labels, batch.features)  # noqa: B023
+            with forward_pass(model):
+                with below.given(batch) if below else nullcontext():  # noqa: B023 - called before the loop goes on
+                    states = model.states(batch.ids, batch.mask)  # noqa: B023
+                return kind.loss(head, states, batch.labels, batch.features)  # noqa: B023
 
         moved = None if noise is None else noise[first:row, : batch.ids.shape[1]]
         loss = robust(model, forward, batch.mask, moved) if robust else forward()

@@ -9,7 +9,7 @@ summed in another order, the decay multiplied out), and a step no longer writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.feature_table import FeatureTable
 from trainables.kinds.base import Feature
 from trainables.models import Encoder
 
@@ -87,7 +88,9 @@ def _known(model: Encoder, features: Sequence[Feature]) -> set[int]:
     return model.read_ids[id(features)][1]
 
 
-def used_ids(features: Iterable[Feature]) -> set[int]:
+def used_ids(features: Sequence[Feature]) -> set[int]:
     """The token ids of features."""
+    if isinstance(features, FeatureTable):
+        return set(np.unique(features.token_ids).tolist())
     ids = chain.from_iterable(row for feature in features for row in feature.rows)
     return set(np.unique(np.fromiter(ids, dtype=np.int64)).tolist())

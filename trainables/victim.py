@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -17,6 +16,7 @@ from trainables.examples import Example
 from trainables.kinds.base import Feature
 from trainables.kinds.forms import kind_of
 from trainables.models import Encoder
+from trainables.precision import forward_pass
 from trainables.tasks import UNTRAINED, Task
 from trainables.watch import beat, beating
 
@@ -33,12 +33,12 @@ class Victim:
 
     def __init__(
         self, model: Encoder, task: Task, head: nn.Module | None, part: EvaluationSet, fields: Sequence[str],
-        longest: int, dtype: str = "float32", split: int = 1,
+        longest: int, split: int = 1,
     ) -> None:  # fmt: skip
         """Attacks change `fields` of the set's examples. Numbers are places in the set. Batches are the `split`-th part
         of the usual size."""
         self.model, self._task, self._head, self._part = model, task, head, part
-        self._fields, self._longest, self._dtype = fields, longest, getattr(torch, dtype)
+        self._fields, self._longest = fields, longest
         self._kind, self._split = kind_of(task, model), split
         self._known: OrderedDict[Asked, tuple[float, float]] = OrderedDict()
         self._pool = self._english() if task.kind in UNTRAINED else None
@@ -89,7 +89,7 @@ class Victim:
         margins = [0.0] * len(features)
         for chosen in scoring_batches(features, scored_tokens(self.model.device), self._split):
             batch = collate(self._task.name, [features[i] for i in chosen], pad, self.model.device)
-            with self._precision():
+            with forward_pass(self.model):
                 states = self.model.states(batch.ids, batch.mask)
                 told = self._kind.predict(self._task, self._head, states, batch.mask, batch.features)
                 sure = self._kind.margin(self._task, self._head, states, batch.mask, batch.features)
@@ -97,17 +97,11 @@ class Victim:
                 found[i], margins[i] = prediction, margin
         return found, margins
 
-    def _precision(self) -> torch.autocast | nullcontext[None]:
-        half = self._dtype is torch.bfloat16
-        return torch.autocast(self.model.device.type, self._dtype) if half else nullcontext()
-
     # --- retrieval: only the query is attacked ------------------------------------------------------------------------
 
     def _vectors(self, features: Sequence[Feature]) -> Tensor:
         part = replace(self._part, features=features)
-        with self._precision():
-            found = predictions(self.model, self._task, None, [part], distinct=True, split=self._split)
-            return torch.stack(found[0])
+        return torch.stack(predictions(self.model, self._task, None, [part], distinct=True, split=self._split)[0])
 
     def _english(self) -> Tensor:
         """The vectors of the English sentences that are searched: items × width."""

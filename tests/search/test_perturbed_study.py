@@ -171,6 +171,16 @@ def test_what_a_perturbed_stage_depends_on(tmp_path, tiny_model, files):
         assert keys("hard", **changed)[0].isdisjoint(attack), changed
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_attack_is_in_the_lesser_precision_of_suite_and_study(tmp_path, tiny_model, precision, dtype):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({**ATTACKS, "dtype": dtype}))
+    study = study_of(tmp_path, tiny_model, tmp_path / "s.yaml", targets="mini-xnli", precision=precision)
+    stages = study.stages(Candidate(Order(()), *study.space.arms[0]), 0)
+    assert {stage.dtype for stage in stages if stage.measure == "attack"} == {min(precision, dtype)}
+    assert {stage.dtype for stage in stages if stage.measure != "attack"} == {precision}
+
+
 def test_the_study_is_another_where_a_suites_file_has_changed(tmp_path, tiny_model):
     seen = set()
     for changed in ({}, {"seed": 1}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rayless import rayless
 
 from search.cli import main
@@ -88,6 +90,18 @@ def test_predictions_give_the_scores(finished: Path) -> None:
     found = scores(finished)
     xnli = found[(found.target == "mini-xnli") & (found.portion == "test")].set_index(["candidate", "language"])
     assert (means - xnli.value).abs().max() < 1e-12
+
+
+def test_a_run_in_mixed_precision(tmp_path: Path) -> None:
+    """Every stage of it; and its configuration repeats it."""
+    few = ["--targets", "mini-xnli,mini-tatoeba", "--set", "intermediate=[mini-nli]", "--set", "precision=bfloat16"]
+    folder = rayless([*STUDY, *few], tmp_path / "runs")
+    store = Store(str(tmp_path / "runs" / "store"))
+    stages = [record["stage"] for record in map(store.record, store.keys())]
+    assert {stage["settings"]["dtype"] for stage in stages} == {"bfloat16"}
+    assert {stage["kind"] for stage in stages} == {"train", "score"}
+    assert scores(folder).value.map(math.isfinite).all()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["precision"] == "bfloat16"
 
 
 @pytest.fixture(scope="module")

@@ -180,6 +180,31 @@ def test_a_worker_that_dies_at_a_stage_is_its_failure(runner):
     assert runner._planner.attempt(key).over == "w1"
 
 
+def test_what_a_worker_has_stored_is_not_what_it_died_of(runner, workers):
+    """Told of is a stage when it is stored, and then the next one is under way."""
+    runner.suggest("one")
+    first, second, *_ = runner._trials["one"].path
+    begin(runner, "one", "w1")
+    runner._planner.store.put(first, {}, {})
+    runner.on_trial_complete("one", error=True)
+    assert list(runner._planner.tries.failures) == [second]
+
+
+def test_a_stopped_study_hears_of_what_is_under_way_and_begins_no_more(runner):
+    runner.suggest("one")
+    begin(runner, "one", "w1")
+    planner, key = runner._planner, runner._trials["one"].path[0]
+    told = {"kind": "train", "key": key, "worker": "w1", "made": True, "seconds": 1.0, "parent": "base", "last": False}
+    assert not runner("one", {**told, "under_way": True})
+    assert not planner.store.medium.files("alive")
+    planner.stop("enough")
+    assert not runner("one", {**told, "under_way": True})
+    assert planner.store.medium.exists(runner._common["stop"])
+    assert runner("one", {**told, "under_way": False})
+    runner.close()
+    assert not planner.store.medium.files("alive")
+
+
 @pytest.mark.parametrize(
     ("cause", "fault"),
     [

@@ -129,6 +129,23 @@ def test_values_of_set():
     assert content == {"a": 1, "b": 1e-3, "c": {"d": "x=y", "e": ["a", "b"]}, "f": None, "g": True, "h": "mini-nli"}
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_on_and_off_are_words(word, world):
+    assert settings_of({}, f"fuse={word}").fuse == word
+    assert load_settings({"space": space(world, fuse=f"{word}")})[0].fuse == word
+    (world.folder / "plain.yaml").write_text(f"fuse: {word}\n")
+    assert load_settings({"space": str(world.folder / "plain.yaml")})[0].fuse == word
+
+
+def test_precisions(world):
+    assert (settings_of({}).precision, settings_of({}, "precision=bfloat16").precision) == ("float32", "bfloat16")
+    assert settings_of({"space": space(world, precision="bfloat16")}).precision == "bfloat16"
+    with pytest.raises(Mistake, match="unknown value 'float16'") as told:
+        settings_of({}, "precision=float16")
+    assert "--set precision" in str(told.value)
+    assert "Known: bfloat16, float32" in str(told.value)
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "infinity"])
 def test_words_that_python_takes_for_numbers_stay_words(text):
     assert parse_overrides([f"out={text}"]) == {"out": text}

@@ -172,6 +172,22 @@ def test_the_model_changes_everything(world):
     assert changes(before, study_of(world)) == TRAIN | SCORE
 
 
+def test_the_precision_changes_everything_and_float32_nothing(world):
+    plain, float32, bfloat16 = (
+        study_of(world),
+        study_of(world, precision="float32"),
+        study_of(world, precision="bfloat16"),
+    )
+    assert changes(plain, float32) == set()
+    assert changes(plain, bfloat16) == TRAIN | SCORE
+    assert plain.identity == float32.identity != bfloat16.identity
+    assert {**plain.numeric, "dtype": "bfloat16"} == bfloat16.numeric
+    for dtype, study in {"float32": plain, "bfloat16": bfloat16}.items():
+        stages = stages_of(study, "pairs>topics")
+        assert {stage.dtype for stage in stages} == {stage.settings["dtype"] for stage in stages} == {dtype}
+    assert all("precision" not in stage.settings for stage in stages)
+
+
 def test_words_for_people_change_nothing(world):
     before = study_of(world)
     stages_of(before, "pairs>topics")

@@ -21,6 +21,7 @@ from trainables.kinds import KINDS
 from trainables.models import Encoder
 from trainables.perturbations import Lookup
 from trainables.perturbed import choose
+from trainables.precision import computed_in
 from trainables.victim import Victim
 
 KINDS_ATTACKED = ("classification", "tagging", "span", "choice", "retrieval")
@@ -31,13 +32,13 @@ def tiny(tiny_model) -> Encoder:
     return Encoder(tiny_model)
 
 
-def victim_of(tiny, kind, language=None, limit=8, dtype="float32", seed=4, **changed):
+def victim_of(tiny, kind, language=None, limit=8, seed=4, **changed):
     """A victim of one set, and that set."""
     task = task_of(kind, **changed)
     portions = portions_of(task, [language or LANGUAGES[kind][0]], limit)
     (part,) = sets_of(task, portions, tiny)
     fields = {"tagging": [WORDS], "retrieval": ["text"], "choice": ["text"]}.get(kind, ["text", "pair"])
-    return Victim(tiny, task, head_of(tiny, task, seed), part, fields, task.max_length, dtype), task, part
+    return Victim(tiny, task, head_of(tiny, task, seed), part, fields, task.max_length), task, part
 
 
 def said(example, kind):
@@ -211,8 +212,9 @@ def test_half_precision(tiny, kind):
     """Close to the whole one, and another number: bfloat16 has some three digits."""
     rows = []
     for dtype in ("float32", "bfloat16"):
-        victim, _, part = victim_of(tiny, kind, dtype=dtype)
-        rows.append(victim([(place, said(example, kind)) for place, example in enumerate(part.examples)]))
+        with computed_in(tiny, dtype):
+            victim, _, part = victim_of(tiny, kind)
+            rows.append(victim([(place, said(example, kind)) for place, example in enumerate(part.examples)]))
     assert torch.allclose(rows[0][:, 1], rows[1][:, 1], atol=0.1)
     assert not torch.equal(rows[0][:, 1], rows[1][:, 1])
     assert bool(((rows[1] >= 0) & (rows[1] <= 1)).all())

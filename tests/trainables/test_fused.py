@@ -22,6 +22,7 @@ from trainables.kinds import KINDS
 from trainables.kinds.base import Feature
 from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
+from trainables.precision import computed_in
 from trainables.robust_settings import Robust
 from trainables.stage import Stage
 from trainables.tasks import load_task
@@ -178,6 +179,19 @@ def test_in_single_precision_it_is_so_but_for_rounding(micro, job, variant):
         wanted = alone(micro, one)
         assert furthest(wanted.weights, found.weights, NO_GRADIENT) < 1e-5 * one.stage.steps
         assert found.figures == pytest.approx(wanted.figures, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_in_mixed_precision_it_is_so_but_for_its_rounding(micro, job, variant):
+    """Of a weight that AdamW moves by about the learning rate a step a few hundredths at most, in the mean."""
+    with computed_in(micro, "bfloat16"):
+        jobs = diverse(job, variant, micro)
+        for one, found in zip(jobs, train_together(micro, jobs), strict=True):
+            wanted = alone(micro, one)
+            gone = one.stage.settings["learning_rate"] * one.stage.steps
+            apart = torch.cat([(found.weights[name] - tensor).flatten() for name, tensor in wanted.weights.items()])
+            assert apart.abs().mean() < 0.03 * gone
+            assert found.figures == pytest.approx(wanted.figures, rel=0.03)
 
 
 @pytest.mark.parametrize("variant", ["prefix", "input", "merge"])

@@ -13,6 +13,7 @@ from trainables.lower import LowerStates
 from trainables.methods import put_on
 from trainables.methods.settings import MethodSettings, scalars
 from trainables.models import Encoder
+from trainables.precision import computed_in
 from trainables.stage import Stage
 from trainables.tasks import load_task
 from trainables.train import train
@@ -130,9 +131,30 @@ def test_another_precision_has_other_states(model, data):
     stage, weights = trained(model, data, "probe")
     scored(model, data, stage, weights)
     before = len(model.lower._kept)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with computed_in(model, "bfloat16"):
         scored(model, data, stage, weights)
     assert len(model.lower._kept) == 2 * before
+
+
+@pytest.mark.parametrize("order", [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_a_worker_that_has_seen_both_precisions_gives_each_its_own(model, data, tiny_model, order):
+    """States of batches that are scored, and of features that are trained on, bit by bit."""
+    features = {TASK.name: KINDS[TASK.kind].encode(TASK, data[0], model.tokenizer, TASK.max_length)}
+    settings = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 2, "weight_decay": 0.01, **FROZEN}
+    stage = Stage("train", None, (TASK.name,), ("0" * 16,), "tiny", "full", settings, 3, 0)
+
+    def result(model, precision):
+        with computed_in(model, precision):
+            weights = train(model, stage, [TASK], features).weights
+            return weights, scored(model, data, stage, weights)
+
+    found = {precision: result(model, precision) for precision in order}
+    assert {key[-1] for key in model.lower._trained} == {None, torch.bfloat16}
+    for precision, (weights, scores) in found.items():
+        fresh, its = result(without_dropout(tiny_model), precision)
+        assert scores == its
+        assert all(torch.equal(tensor, fresh[name]) for name, tensor in weights.items())
+    assert any(not torch.equal(tensor, found["float32"][0][name]) for name, tensor in found["bfloat16"][0].items())
 
 
 def test_other_ids_are_another_batch():

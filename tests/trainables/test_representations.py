@@ -128,6 +128,7 @@ class Planted:
 
     def __init__(self, vectors):
         self.vectors, self.device, self.tokenizer = vectors, torch.device("cpu"), SimpleNamespace(pad_token_id=0)
+        self.precision = torch.float32
 
     def eval(self):
         return self

@@ -23,7 +23,7 @@ SUITES = {
     "first": {"name": "first", "edits": ["keyboard", "casing"], "severities": [2, 5], "examples": 12},
     "second": {
         "name": "second", "edits": ["deletion"], "severities": [4], "examples": 9,
-        "attacks": [{"recipe": "deepwordbug", "queries": 12, "most": 2, "examples": 4}],
+        "attacks": [{"recipe": "deepwordbug", "queries": 24, "most": 3, "examples": 4}],
     },
 }  # fmt: skip
 COUNT = 3

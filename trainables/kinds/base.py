@@ -28,7 +28,8 @@ class Feature:
     `item` is the example's index; `ids` its tokens; `others` the further sequences of an example that has several (one
     a choice), encoded beside `ids`. `label` is a class, or one class a token (IGNORED where there is none), or start
     and end positions of a span. `positions` are the token positions a prediction is read from: the first piece of each
-    word, or the pieces of a context; `offsets` then says which characters each of these spells.
+    word, or the pieces of a context; `offsets` then says which characters each of these spells. `place` is where it
+    stands in a table of features (`FeatureTable`), which builds it anew each time; it says nothing of what it is.
     """
 
     item: int
@@ -37,6 +38,7 @@ class Feature:
     positions: list[int] = field(default_factory=list)
     others: list[list[int]] = field(default_factory=list)
     offsets: list[tuple[int, int]] = field(default_factory=list)
+    place: int | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> list[list[int]]:

@@ -31,8 +31,9 @@ class SentenceVectors(Kind):
         self, task: Task, head: nn.Module | None, states: Tensor, mask: Tensor, features: Sequence[Feature]
     ) -> list[Tensor]:
         """One unit vector a sentence, pooled as the task says."""
+        states = states.float()  # bfloat16 cannot even count a long text's tokens
         pooled = mean_pool(states, mask) if task.retrieval.pooling == "mean" else states[:, 0]
-        return list(F.normalize(pooled.float(), dim=-1).cpu())
+        return list(F.normalize(pooled, dim=-1).cpu())
 
 
 class Retrieval(SentenceVectors):
