@@ -16,6 +16,21 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+LONGEST = (
+    "search/test_run.py", "trainables/test_learning.py", "search/test_faults.py", "perturb/test_real_text.py",
+    "search/test_cluster_nodes.py", "trainables/test_task_table.py", "search/test_concurrent.py",
+    "search/test_own_task.py", "search/test_spaces.py", "trainables/test_recovery.py", "search/test_cluster.py",
+)  # fmt: skip
+"""Files that take half a minute or more, those that start Ray between others."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first: `make test` gives whole files to two processes, and no long one shall be the last,
+    which one process runs while the other idles."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of published data; without it the test is skipped."""

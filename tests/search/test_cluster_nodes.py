@@ -1,4 +1,5 @@
-"""Studies on three nodes of one machine: the same scores as on one, also when a node is lost; folders of their own."""
+"""Studies on several nodes of one machine: the scores are those without Ray, also when a node is lost; folders of
+their own."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ import sys
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from clusters import ROOT, Nodes, apart, can_mount, cluster
+from rayless import rayless
 
 from trainables.attempts import Attempts
 from trainables.store import Store
@@ -51,22 +52,15 @@ def attempts(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[Nodes]:
-    """Three nodes of one CPU each, besides a head without any, and a token."""
-    with cluster(nodes=3) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study on this machine alone, on one worker."""
-    folder = tmp_path_factory.mktemp("alone")
-    return finish(start(folder, "--max-concurrent", "1"), folder)
+    """The study without Ray."""
+    return rayless(STUDY, tmp_path_factory.mktemp("alone") / "runs")
 
 
 @pytest.mark.slow  # the next one loses a node besides, and compares as much
-def test_three_nodes_give_the_scores_of_one(three: Nodes, alone: Path, tmp_path: Path):
-    folder = finish(start(tmp_path, "--address", three.address, env=three.env), tmp_path)
+def test_three_nodes_give_the_scores_of_one_process(alone: Path, tmp_path: Path):
+    with cluster(nodes=3) as three:
+        folder = finish(start(tmp_path, "--address", three.address, env=three.env), tmp_path)
     pd.testing.assert_frame_equal(scores(folder), scores(alone), check_exact=True)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["slots"] == 3
@@ -76,10 +70,11 @@ def test_three_nodes_give_the_scores_of_one(three: Nodes, alone: Path, tmp_path:
     assert three.env["RAY_AUTH_TOKEN"] not in text
 
 
-def test_a_node_lost_in_the_middle_costs_what_ran_there(three: Nodes, alone: Path, tmp_path: Path):
-    process = start(tmp_path, "--address", three.address, env=three.env)
-    lost = remove_a_working_node(three, process, tmp_path)
-    folder = finish(process, tmp_path)
+def test_a_node_lost_in_the_middle_costs_what_ran_there(alone: Path, tmp_path: Path):
+    with cluster(nodes=2) as two:
+        process = start(tmp_path, "--address", two.address, env=two.env)
+        lost = remove_a_working_node(two, process, tmp_path)
+        folder = finish(process, tmp_path)
     pd.testing.assert_frame_equal(scores(folder), scores(alone), check_exact=True)
     assert (folder / "leaderboard.csv").read_bytes() == (alone / "leaderboard.csv").read_bytes()
     found = attempts(tmp_path)
@@ -88,7 +83,7 @@ def test_a_node_lost_in_the_middle_costs_what_ran_there(three: Nodes, alone: Pat
     assert again == there, "a stage was repeated that did not run on the lost node, or one that did was not"
     assert there, "nothing ran on the node that was lost"
     text = "".join(path.read_text() for path in (folder / "manifest.json", folder / "config.yaml"))
-    assert three.env["RAY_AUTH_TOKEN"] not in text
+    assert two.env["RAY_AUTH_TOKEN"] not in text
 
 
 def remove_a_working_node(nodes: Nodes, process: subprocess.Popen[str], folder: Path) -> set[int]:
@@ -97,7 +92,7 @@ def remove_a_working_node(nodes: Nodes, process: subprocess.Popen[str], folder: 
         begun = attempts(folder) if (folder / "runs" / "store" / "attempts").is_dir() else []
         running = [about["pid"] for _, about in begun if "ended" not in about]
         if len(begun) - len(running) >= 2 and running:
-            for number in (1, 2, 3):
+            for number in (1, 2):
                 if running[0] in nodes.workers(number):
                     return nodes.remove(number)
         time.sleep(0.05)

@@ -41,7 +41,7 @@ def test_each_shared_stage_is_trained_once(undisturbed, tmp_path):  # noqa: F811
 
 
 def test_one_killed_the_other_takes_its_stages_over(undisturbed, tmp_path):  # noqa: F811
-    both, store = together(tmp_path)
+    both, store = together(tmp_path, "--max-concurrent", "1")
     reached(tmp_path / "first", 4, both[0], store)
     os.killpg(both[0].pid, signal.SIGKILL)
     both[0].communicate()

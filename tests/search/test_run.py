@@ -15,7 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from rayless import rayless
 
+from search.cli import main
 from trainables.attempts import Attempts
 from trainables.store import Store
 
@@ -93,7 +95,7 @@ def test_predictions_give_the_scores(finished: Path) -> None:
 def test_a_run_in_mixed_precision(tmp_path: Path) -> None:
     """Every stage of it; and its configuration repeats it."""
     few = ["--targets", "mini-xnli,mini-tatoeba", "--set", "intermediate=[mini-nli]", "--set", "precision=bfloat16"]
-    folder = finish(tmp_path, "--max-concurrent", "1", *few)
+    folder = rayless([*STUDY, *few], tmp_path / "runs")
     store = Store(str(tmp_path / "runs" / "store"))
     stages = [record["stage"] for record in map(store.record, store.keys())]
     assert {stage["settings"]["dtype"] for stage in stages} == {"bfloat16"}
@@ -102,17 +104,9 @@ def test_a_run_in_mixed_precision(tmp_path: Path) -> None:
     assert yaml.safe_load((folder / "config.yaml").read_text())["precision"] == "bfloat16"
 
 
-def test_the_same_command_again_trains_nothing(finished: Path) -> None:
-    again = finish(finished.parent.parent, "--max-concurrent", "2")
-    assert again != finished
-    told = manifest(again)
-    assert told["cost"]["stages_executed"] == 0
-    assert told["slots"] == told["worker_starts"] == 0, "Ray was started although nothing was left to run"
-    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "scores.csv"):
-        assert (again / name).read_bytes() == (finished / name).read_bytes(), name
-
-
-def test_the_driver_imports_nothing_that_workers_alone_need(finished: Path) -> None:
+@pytest.fixture(scope="module")
+def again(finished: Path) -> tuple[Path, str]:
+    """The same command again: the run folder, and which libraries that only workers need the driver had imported."""
     code = f"""
 import sys
 sys.argv[0] = "run"
@@ -125,33 +119,58 @@ sys.exit(code)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=finished.parent.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == "imported:"
+    folder = max(finished.parent.glob("orders-*"), key=lambda path: (path.stat().st_mtime, path.name))
+    return folder, done.stdout.splitlines()[-1]
 
 
-def test_the_run_folder_repeats_the_run(finished: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "search" / "run.py"), "--space", str(finished / "config.yaml")],
-        cwd=finished.parent.parent, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    again = max((finished.parent).glob("again-*"))
-    assert (again / "leaderboard.csv").read_bytes() == (finished / "leaderboard.csv").read_bytes()
+def test_the_same_command_again_trains_nothing(finished: Path, again: tuple[Path, str]) -> None:
+    folder, _ = again
+    assert folder != finished
+    told = manifest(folder)
+    assert told["cost"]["stages_executed"] == 0
+    assert told["slots"] == told["worker_starts"] == 0, "Ray was started although nothing was left to run"
+    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "scores.csv"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_one_worker_gives_the_same_bits(finished: Path, tmp_path: Path) -> None:
-    alone = finish(tmp_path, "--max-concurrent", "1")
-    pd.testing.assert_frame_equal(scores(alone), scores(finished), check_exact=True)
-    first, second = Store(str(finished.parent / "store")), Store(str(tmp_path / "runs" / "store"))
-    assert first.keys() == second.keys()
-    for key in sorted(first.keys()):
-        blobs = [store.record(key)["blobs"] for store in (first, second)]
+def test_the_driver_imports_nothing_that_workers_alone_need(again: tuple[Path, str]) -> None:
+    assert again[1] == "imported:"
+
+
+def test_the_run_folder_repeats_the_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.parent.parent)
+    assert main(["--space", str(finished / "config.yaml")]) == 0
+    (repeated,) = finished.parent.glob("again-*")
+    assert (repeated / "leaderboard.csv").read_bytes() == (finished / "leaderboard.csv").read_bytes()
+
+
+def check_same_bits(first: Path, second: Path) -> None:
+    """The scores and the weights of two runs that each had a store of its own."""
+    pd.testing.assert_frame_equal(scores(first), scores(second), check_exact=True)
+    stores = [Store(str(folder.parent / "store")) for folder in (first, second)]
+    assert stores[0].keys() == stores[1].keys()
+    weights = 0
+    for key in sorted(stores[0].keys()):
+        blobs = [store.record(key)["blobs"] for store in stores]
         for name in blobs[0]:
             if name.startswith("weights"):
+                weights += 1
                 assert blobs[0][name]["sha256"] == blobs[1][name]["sha256"]
+    assert weights
+
+
+def test_two_workers_give_the_same_bits_as_no_ray(finished: Path, tmp_path: Path) -> None:
+    check_same_bits(finished, rayless(STUDY, tmp_path / "runs"))
+
+
+@pytest.mark.slow
+def test_one_worker_gives_the_same_bits(finished: Path, tmp_path: Path) -> None:
+    check_same_bits(finished, finish(tmp_path, "--max-concurrent", "1"))
 
 
 def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tmp_path: Path) -> None:
-    alone = finish(tmp_path, "--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]")
+    only = ["--set", "orders.kind=explicit", "--set", "orders.explicit=[mini-topic>mini-nli]"]
+    alone = rayless([*STUDY, *only], tmp_path / "runs")
     tree = scores(finished)
     own = scores(alone)
     shared = tree[tree.candidate.isin(own.candidate.unique())].reset_index(drop=True)
@@ -164,14 +183,18 @@ def test_a_candidate_alone_equals_itself_in_the_tree(finished: Path, tmp_path: P
         assert first.blob(key, "weights.safetensors") == second.blob(key, "weights.safetensors")
 
 
+def begun(cwd: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        command("--max-concurrent", "2"), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
 def killed_runs(cwd: Path, kills: int, seed: int, longest: float) -> tuple[Path, int]:
     """Kill the driver at random moments, start again at once each time, then run to the end; kills that hit."""
     rng, hits = random.Random(seed), 0
     for _ in range(kills):
-        process = subprocess.Popen(
-            command("--max-concurrent", "2"), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        process = begun(cwd)
         time.sleep(rng.uniform(2.0, longest))
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
@@ -190,9 +213,17 @@ def check_after_kills(folder: Path, undisturbed: Path, hits: int) -> None:
 
 
 def test_killed_once_the_result_is_the_same(finished: Path, tmp_path: Path) -> None:
-    folder, hits = killed_runs(tmp_path, kills=1, seed=5, longest=25.0)
-    assert hits
-    check_after_kills(folder, finished, hits)
+    """In the middle of it, and then run to the end by one worker."""
+    process, store = begun(tmp_path), Store(str(tmp_path / "runs" / "store"))
+    while len(store.keys()) < 6:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    folder = finish(tmp_path, "--max-concurrent", "1")
+    cost = manifest(folder)["cost"]
+    assert 0 < cost["stages_executed"] <= cost["stages_distinct"] - 6
+    check_after_kills(folder, finished, hits=1)
 
 
 @pytest.mark.slow

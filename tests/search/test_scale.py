@@ -93,7 +93,7 @@ def test_rounds_end_soon_after_their_bound(tmp_path):
 
 
 def test_a_planner_is_small(tmp_path):
-    made = study_of(tmp_path, 400)
+    made = study_of(tmp_path, 150)
     made.planned(made.space[0], 0)
     gc.collect()
     tracemalloc.start()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from exactness import exactly, furthest, quiet
 from safetensors.torch import load, save
 from transformers import AutoModel, BertConfig, BertModel
 
@@ -52,13 +53,6 @@ NO_GRADIENT = ("heads.mini-squad2.bias", "heads.mini-csqa.out.bias")
 """Their exact gradient is 0: a softmax does not see what all its inputs have in common, and Adam enlarges rounding."""
 
 
-def exactly(model):
-    """The model in double precision."""
-    model.double()
-    model._base = {name: tensor.double() for name, tensor in model._base.items()}
-    return model
-
-
 @pytest.fixture(scope="module")
 def data():
     return DataSource(limit=24)
@@ -66,34 +60,17 @@ def data():
 
 @pytest.fixture(scope="module")
 def exact(tiny_model):
-    """A model with dropout in double precision, where rounding is far below what Adam's epsilon hides."""
+    """A model with dropout in double precision."""
     torch.set_num_threads(1)
-    model = exactly(Encoder(tiny_model))
+    model = exactly(Encoder(tiny_model), masked_lm=True)
     assert model.encoder.config.hidden_dropout_prob == model.encoder.config.attention_probs_dropout_prob == 0.1
-    model.masked_lm_head()  # read once, and kept
-    model._masked_lm_head[0].double()
     return model
 
 
 @pytest.fixture(scope="module")
 def still(tiny_model):
     """The same without dropout."""
-    model = exactly(Encoder(tiny_model))
-    for module in model.modules():
-        for name in ("p", "dropout_prob"):  # attention has a number of its own
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
-    model.masked_lm_head()
-    model._masked_lm_head[0].double()
-    return model
-
-
-@pytest.fixture
-def double():
-    """New modules are made in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+    return exactly(quiet(Encoder(tiny_model)), masked_lm=True)
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +123,6 @@ def job(features):
 
 def alone(model, job):
     return train(model, job.stage, job.tasks, job.features, job.parent, job.carried, job.begun)
-
-
-def furthest(one, other, but=()):
-    """The largest difference between two stages' weights, which have the same names and shapes in the same order."""
-    assert list(one) == list(other)
-    assert [one[name].shape for name in one] == [other[name].shape for name in one]
-    assert [one[name].dtype for name in one] == [other[name].dtype for name in one]
-    return max(float((one[name] - other[name]).abs().max()) for name in one if not name.endswith(but or "none"))
 
 
 def assert_alike(wanted, found, within=1e-9):

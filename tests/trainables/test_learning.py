@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -17,7 +18,7 @@ from trainables.stage import Stage
 from trainables.tasks import load_task
 
 SUITE = read_yaml(configs_dir() / "suites" / "mini-full.yaml")["settings"]
-ROWS, BATCH = 960, 16
+ROWS, BATCH = 480, 16
 
 KINDS = {  # a task of each kind, and the learning rate it is trained with
     "classification": ("mini-topic", 7e-4), "tagging": ("mini-tags", 7e-4), "span": ("mini-squad", 1e-3),
@@ -37,15 +38,17 @@ def bench_of(folder, names, limit=None, model=MICRO):
 SUITE_TARGETS = read_yaml(configs_dir() / "suites" / "mini-full.yaml")["targets"]
 
 
-def scores(bench, target, trained_on, steps, learning_rate):
-    """The main figure of English dev (`dev`) and of each language's test set."""
-    parent = None
-    if steps:
-        settings = {"learning_rate": learning_rate, "weight_decay": 0.01, "warmup": 10, "batch_size": BATCH}
-        train = Stage("train", None, (trained_on,), ("d",), "m", "full", settings, steps, 0)
-        bench.run(train)
-        parent = train.key
-    score = Stage("score", parent, (target,), ("d",), "m", "full")
+def training(task, steps, learning_rate):
+    """A stage of so many steps from the base model."""
+    settings = {"learning_rate": learning_rate, "weight_decay": 0.01, "warmup": 10, "batch_size": BATCH}
+    return Stage("train", None, (task,), ("d",), "m", "full", settings, steps, 0)
+
+
+def scores(bench, target, trained):
+    """The main figure of English dev (`dev`) and of each language's test set, after this stage or none."""
+    if trained:
+        bench.run(trained)
+    score = Stage("score", trained and trained.key, (target,), ("d",), "m", "full")
     bench.run(score)
     rows = [row for row in bench.store.record(score.key)["scores"] if row["main"]]
     return {
@@ -57,10 +60,16 @@ def scores(bench, target, trained_on, steps, learning_rate):
 def test_english_dev_rises_over_three_epochs(kind, tmp_path, tiny_model):
     name, rate = KINDS[kind]
     # The shipped encoder has learned all it can of such text: only a new one learns more of it, and more slowly.
-    model, rows = (tiny_model, 3 * ROWS) if kind == "masked_lm" else (MICRO, ROWS)
+    model, rows = (tiny_model, 6 * ROWS) if kind == "masked_lm" else (MICRO, ROWS)
     bench = bench_of(tmp_path, [name], rows, model)
     epoch = rows // BATCH
-    after = [scores(bench, name, name, steps, rate)["dev"] for steps in (1, epoch, 3 * epoch)]
+    first, second, third = (training(name, steps, rate) for steps in (1, epoch, 3 * epoch))
+    stages = (  # each goes on from the one before, as the budgets of a halving do
+        replace(first, resumable=True),
+        replace(second, resumable=True, resumes=first.key),
+        replace(third, resumes=second.key),
+    )
+    after = [scores(bench, name, stage)["dev"] for stage in stages]
     assert after[0] < after[1] and (after[1] < after[2] or after[1] == 1), after
 
 
@@ -92,7 +101,8 @@ def test_zero_shot_beats_the_majority(target, tmp_path):
     own = SUITE["train"]["targets"].get(target, {})
     bench = bench_of(tmp_path, {target, task.trained_on or target})
     steps = own.get("steps", SUITE["train"]["target_steps"]) if task.trained_on else 0
-    found = scores(bench, target, task.trained_on, steps, SUITE["learning_rate"]["full"])
+    trained = training(task.trained_on, steps, SUITE["learning_rate"]["full"]) if steps else None
+    found = scores(bench, target, trained)
     test = DataSource().load(task, "test")
     better = [code for code, rows in test.items() if code != "en" and found[code] > majority(task, rows)]
     assert len(better) >= 10, {code: (found[code], majority(task, rows)) for code, rows in test.items()}

@@ -13,6 +13,8 @@ from torch import nn
 
 from trainables.oom import cuda_is_broken, out_of_memory, release
 
+pytestmark = pytest.mark.usefixtures("young_heap")
+
 
 def raised(call):
     """The error that a call raises."""

@@ -27,6 +27,8 @@ from trainables.stage import Stage
 from trainables.tasks import load_task
 from trainables.train import train
 
+pytestmark = pytest.mark.usefixtures("young_heap")
+
 TASK = load_task("mini-topic", "")
 NEXT = load_task("mini-nli", "")
 METHODS = ["full", "adapter", "prompt", "lora"]

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from exactness import exactly, furthest, quiet
 from torch.optim import AdamW
 
 from trainables import train as training
@@ -36,30 +37,6 @@ NO_GRADIENT = ("attention.self.key.bias", "heads.mini-squad2.bias", "heads.mini-
 them is rounding, which Adam makes as large as any other gradient."""
 
 
-def quiet(model):
-    """The model without dropout."""
-    for module in model.modules():
-        for name in ("p", "dropout_prob", "dropout"):  # attention has a number of its own
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
-    return model
-
-
-def exactly(model):
-    """The model in double precision, where rounding is far below what Adam's epsilon hides."""
-    model.double()
-    model._base = {name: tensor.double() for name, tensor in model._base.items()}
-    return model
-
-
-@pytest.fixture
-def double():
-    """New modules are made in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.fixture(scope="module")
 def data():
     return DataSource(limit=24)
@@ -73,10 +50,7 @@ def micro():
 
 @pytest.fixture(scope="module")
 def exact(tiny_model):
-    model = exactly(quiet(Encoder(tiny_model)))
-    model.masked_lm_head()  # read once, and kept
-    model._masked_lm_head[0].double()
-    return model
+    return exactly(quiet(Encoder(tiny_model)), masked_lm=True)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +95,6 @@ def both(data):
     return both
 
 
-def furthest(one, other, but=()):
-    """The largest difference between two weights."""
-    assert one.weights.keys() == other.weights.keys()
-    names = [name for name in one.weights if not name.endswith(but)] if but else one.weights
-    return max(float((one.weights[name] - other.weights[name]).abs().max()) for name in names)
-
-
 def losses(trained):
     return [trained.figures["loss_first"], trained.figures["loss_last"]]
 
@@ -137,7 +104,7 @@ def losses(trained):
 def test_in_double_precision_parts_are_the_whole(double, exact, both, kind, name):
     whole, split = both(exact, kind, name)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-13)
-    assert furthest(whole, split) < 1e-9
+    assert furthest(whole.weights, split.weights) < 1e-9
     assert losses(whole)[0] != losses(whole)[1]  # something was learned
 
 
@@ -146,7 +113,7 @@ def test_in_double_precision_parts_are_the_whole(double, exact, both, kind, name
 def test_in_single_precision_they_are_so_but_for_rounding(micro, both, kind, name):
     whole, split = both(micro, kind, name, steps=3, rate=2e-5)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-6)
-    assert furthest(whole, split, NO_GRADIENT) < 1e-5
+    assert furthest(whole.weights, split.weights, NO_GRADIENT) < 1e-5
 
 
 @pytest.mark.parametrize("robust", ["adversarial", "smoothing"])
@@ -156,7 +123,7 @@ def test_robust_training_in_parts(double, exact, both, kind, robust):
     settings = Robust(kind=robust, share=0.5, **({"steps": 2} if robust == "adversarial" else {})).scalars()
     whole, split = both(exact, kind, steps=2, resumable=True, **settings)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-12)
-    assert furthest(whole, split) < 1e-8
+    assert furthest(whole.weights, split.weights) < 1e-8
     for name in whole.state.keys() & {"robust_rng", "robust_radius", "rng"}:
         assert torch.equal(whole.state[name], split.state[name])
 
@@ -166,7 +133,7 @@ def test_a_decoder_in_parts(double, decoder, both, kind):
     """Mean over the answers' tokens, of which choices have different numbers."""
     whole, split = both(decoder, kind)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-12)
-    assert furthest(whole, split) < 1e-8
+    assert furthest(whole.weights, split.weights) < 1e-8
 
 
 def test_a_group_in_parts(double, exact, data):
@@ -174,7 +141,7 @@ def test_a_group_in_parts(double, exact, data):
     features = {task.name: features_of(exact, task, data) for task in tasks}
     stage = stage_of(tasks[0], steps=8)
     whole, split = (train(exact, stage, tasks, features, split=one) for one in (1, 2))
-    assert furthest(whole, split) < 1e-9
+    assert furthest(whole.weights, split.weights) < 1e-9
 
 
 # --- one part is what training always was -----------------------------------------------------------------------------
