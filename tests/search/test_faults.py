@@ -111,7 +111,8 @@ def test_faults_of_stages_and_workers_change_no_score(undisturbed, tmp_path, fau
     splits = pd.read_parquet(folder(tmp_path) / "stages.parquet").split.value_counts()
     assert splits[2] == 1, "the stage that lacked memory was tried with half the batch"
     tried = Counter(key for key, _ in Attempts.all(Store(str(tmp_path / "runs" / "store"))))
-    assert sum(tried.values()) == told["cost"]["stages_distinct"] + len(faults)
+    least = told["cost"]["stages_distinct"] + len(faults)
+    assert least <= sum(tried.values()) <= least + 1, "a killed worker was at a stage, and may have been storing another"
 
 
 @pytest.mark.slow
