@@ -112,7 +112,8 @@ def test_faults_of_stages_and_workers_change_no_score(undisturbed, tmp_path, fau
     assert splits[2] == 1, "the stage that lacked memory was tried with half the batch"
     tried = Counter(key for key, _ in Attempts.all(Store(str(tmp_path / "runs" / "store"))))
     least = told["cost"]["stages_distinct"] + len(faults)
-    assert least <= sum(tried.values()) <= least + 1, "a killed worker was at a stage, and may have been storing another"
+    # A worker that is killed, or whose lock is held, may have been storing a stage besides.
+    assert least <= sum(tried.values()) <= least + 2
 
 
 @pytest.mark.slow
