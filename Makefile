@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.installed
 DATA_DIR ?= ../shared/data
 
-.PHONY: setup run test lint bench clean
+.PHONY: setup run test lint bench bench-gpu clean
 
 setup: $(DONE)
 
@@ -36,6 +36,17 @@ bench: setup
 	$(BIN)/python -m benchmarks.evaluate --repeats 2 --data-dir $(DATA_DIR) --record
 	$(BIN)/python -m benchmarks.fused --batch 4 32 --candidates 8 --repeats 3 --data-dir $(DATA_DIR) --record
 	$(BIN)/python -m benchmarks.scale --record
+
+# With a GPU; the peak is an H200's.
+bench-gpu: setup
+	$(BIN)/python -m benchmarks.train --shape large --device cuda --precision bfloat16 --batch 16 --steps 200 \
+		--peak-tflops 989 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.train --shape large --device cuda --precision bfloat16 --tokens 8192 --steps 40 \
+		--peak-tflops 989 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.fused --shape large --device cuda --length 128 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.switch --shape large --device cuda --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.profile --shape large --device cuda --precision bfloat16 --limit 2000 \
+		--data-dir $(DATA_DIR) --record
 
 clean:
 	rm -rf $(VENV)

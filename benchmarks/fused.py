@@ -40,9 +40,6 @@ from trainables.stage import Stage
 from trainables.tasks import load_task
 from trainables.train import train
 
-LENGTH = 64
-"""Tokens of a text at most."""
-
 RATES = (1e-4, 5e-4, 2.4e-3, 1.2e-2)
 PROMPT = 16
 
@@ -128,14 +125,14 @@ def measured(model: Encoder, own: Task, method: str, batch: int, candidates: int
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def task_of(model: Encoder, name: str, data: Path) -> Task:
+def task_of(model: Encoder, name: str, data: Path, length: int) -> Task:
     """A task's training features: of the mini suite, or of the data folder."""
     if not name.startswith("mini-"):
-        return loaded(model, name, data, LENGTH)
+        return loaded(model, name, data, length)
     task = load_task(name, "--task")
     kind = kind_of(task, model)
     examples = DataSource(limit=2000).training(task)
-    return Task(task, kind, list(kind.training(kind.encode(task, examples, model.tokenizer, LENGTH))))
+    return Task(task, kind, list(kind.training(kind.encode(task, examples, model.tokenizer, length))))
 
 
 def main() -> int:
@@ -148,6 +145,7 @@ def main() -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--task", default="mnli", help="mnli, squad, or a task of the mini suite")
     parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--length", type=int, default=64, help="tokens of a text at most")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -168,11 +166,12 @@ def main() -> int:
         "gain with the choice",
     )
     about = f"{given.repeats} alternating pairs after one, {given.threads} threads, {given.device}"
-    lines = [f"{given.steps} steps of {given.task} in texts of up to {LENGTH} tokens, {about}", "",
+    lines = [f"{given.steps} steps of {given.task} in texts of up to {given.length} tokens, {about}", "",
              f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(made(given.shape, Path(folder), given.data_dir), given.device)
-        own = task_of(model, given.task, given.data_dir)
+        words = "*" if given.task.startswith("mini-") else given.task
+        model = load_model(made(given.shape, Path(folder), given.data_dir, words), given.device)
+        own = task_of(model, given.task, given.data_dir, given.length)
         for batch in given.batch:
             if given.device == "cuda":
                 used: list[float] = []

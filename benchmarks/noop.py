@@ -96,9 +96,10 @@ class Bench:
     def __init__(self, place: Mapping[str, Any]) -> None:
         """`up/` beside the store holds a file for each process that ever was, with the time when its first step began
         that was a step among all."""
-        from trainables import bench  # here, as a real worker imports it before its first stage
+        import trainables.bench  # noqa: F401 - here, as a real worker imports it before its first stage
+        from trainables.storing import Outcome, known
 
-        self._outcome, self._known = bench.Outcome, bench.known
+        self._outcome, self._known = Outcome, known
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._place, self._work, self.store = place, Work(**place["work"]), Store(place["store"])
         self._up = Folder(f"{place['store']}-up")
