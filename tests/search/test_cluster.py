@@ -228,9 +228,11 @@ with joined(Settings.model_validate({"max_concurrent": 1, "dashboard": True}), j
     ours = [me, *me.children(recursive=True)]
     listening = []
     for process in ours:
-        for one in process.net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN:
-                listening.append((process.name(), one.laddr.ip))
+        try:
+            name, connections = process.name(), process.net_connections("tcp")
+        except psutil.NoSuchProcess:  # a worker that was started ahead, and is not needed, ends
+            continue
+        listening += [(name, one.laddr.ip) for one in connections if one.status == psutil.CONN_LISTEN]
     print(json.dumps({"listening": listening, "dashboard": found.dashboard, "slots": found.slots}))
 """
 

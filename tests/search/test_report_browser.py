@@ -206,6 +206,7 @@ def test_print_draws_all_figures_and_leaves_controls_out(browser, page_file):
 def test_tables_are_there_for_every_figure_and_save_as_csv(page):
     details = page.locator('details[data-table="precedence"]')
     details.locator("summary").click()
+    details.locator("thead th").first.wait_for()
     headings = details.locator("thead th").all_inner_texts()
     assert headings[2:4] == ["first", "second"]
     assert details.locator("tbody tr").count() > 0
