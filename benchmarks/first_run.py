@@ -76,10 +76,11 @@ def main() -> None:
             print(side, found[side][-1][:2], file=sys.stderr, flush=True)
     lines = []
     for side, runs in found.items():
-        first, end = (median(getattr(one[0], name) for one in runs) for name in ("first", "end"))
+        first, end, cpu = (median(getattr(one[0], name) for one in runs) for name in Run._fields)
         again = median(one[1].end for one in runs)
         lines.append(
-            f"- {side}: first row after {first:.0f} s, end after {end:.0f} s; the same command again {again:.1f} s"
+            f"- {side}: first row after {first:.0f} s, end after {end:.0f} s ({cpu:.0f} s of processors); "
+            f"the same command again {again:.1f} s"
         )
     manifest, second = found["this checkout"][0][2]
     cost = manifest["cost"]
