@@ -121,6 +121,9 @@ class Trivial(Searcher, tune.Stopper):  # type: ignore[misc]
         """Never."""
         return False
 
+    def close(self) -> None:
+        """Nothing is left to be taken away."""
+
 
 def metered(base: type, meter: Meter) -> type:
     """The searcher, with its calls timed."""
