@@ -34,7 +34,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.switch --data-dir $(DATA_DIR) --record
 	$(BIN)/python -m benchmarks.train --repeats 2 --data-dir $(DATA_DIR) --record
 	$(BIN)/python -m benchmarks.evaluate --repeats 2 --data-dir $(DATA_DIR) --record
-	$(BIN)/python -m benchmarks.fused --batch 4 32 --candidates 8 --repeats 3 --data-dir $(DATA_DIR) --record
+	$(BIN)/python -m benchmarks.fused --batch 4 --candidates 8 --steps 60 --repeats 3 --data-dir $(DATA_DIR) --record
 	$(BIN)/python -m benchmarks.scale --record
 
 # With a GPU; the peak is an H200's.
