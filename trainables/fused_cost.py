@@ -32,9 +32,9 @@ ALONE = 0
 WORTH = 1.05
 """By how much together must be faster: what was measured as less may be chance."""
 
-MEASURED_FROM = 200
+MEASURED_FROM = 300
 """Steps that a trial of such groups has, this one's and those before it together, where it is worth measuring: that
-takes as long as about six of them, so 3 % of the time at most. Until then they are trained one after another."""
+takes as long as about eight of them, so 3 % of the time at most. Until then they are trained one after another."""
 
 ROUNDS = 2
 SAMPLE = 32

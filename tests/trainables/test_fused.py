@@ -431,7 +431,7 @@ def test_groups_that_are_alike_are_measured_once(micro, job, monkeypatch):
     monkeypatch.setattr(fused_cost, "measured", lambda *about: measured.append(about) or {0: 2.0, 1024: 1.0})
 
     def group(**more):
-        return [job("lora", "tagging", seed=seed, **{"steps": 200, **more}) for seed in range(3)]
+        return [job("lora", "tagging", seed=seed, **{"steps": 300, **more}) for seed in range(3)]
 
     assert fused_cost.pays(micro, group())
     assert fused_cost.pays(micro, group(learning_rate=0.1))
@@ -444,14 +444,14 @@ def test_groups_that_are_alike_are_measured_once(micro, job, monkeypatch):
     assert not fused_cost.pays(micro, group(batch_size=400))  # two are more than a pass
     assert len(measured) == 3
     assert not fused_cost.pays(micro, group(batch_size=1, steps=150))
-    assert fused_cost.pays(micro, group(batch_size=1, steps=50))  # enough of them by now
+    assert fused_cost.pays(micro, group(batch_size=1, steps=150))  # enough of them by now
     assert len(measured) == 4
 
 
 def test_measuring_changes_nothing(micro, job, monkeypatch):
     monkeypatch.setattr(fused_cost, "_chosen", {})
     monkeypatch.setattr(fused_cost, "_asked", {})
-    jobs = [job("prefix", kind, seed=seed, steps=200) for seed, kind in enumerate(("tagging", "choice"))]
+    jobs = [job("prefix", kind, seed=seed, steps=300) for seed, kind in enumerate(("tagging", "choice"))]
     short = replace(jobs[0], stage=replace(jobs[0].stage, steps=3))
     wanted = train_together(micro, [short])[0]
     torch.manual_seed(1)
