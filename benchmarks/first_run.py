@@ -94,7 +94,8 @@ def main() -> None:
         shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         lines.append(f"- before takes {median(ratios):.2f} times as long ({shown})")
     if given.record:
-        record("first run", lines, " ".join(["python -m benchmarks.first_run", *sys.argv[1:]]))
+        words = ["CHECKOUT" if word == str(given.before) else word for word in sys.argv[1:]]
+        record("first run", lines, " ".join(["python -m benchmarks.first_run", *words]))
     else:
         print("\n".join(lines))
 

@@ -24,6 +24,7 @@ from search.study import Study
 from trainables.attempt import FIRST, Attempt
 from trainables.stage import PREDICTIONS, WEIGHTS, Stage
 from trainables.store import Store
+from trainables.threads import known
 
 GATE_SECONDS = 180.0
 """How long a worker waits for the others to come up."""
@@ -97,9 +98,9 @@ class Bench:
         """`up/` beside the store holds a file for each process that ever was, with the time when its first step began
         that was a step among all."""
         import trainables.bench  # noqa: F401 - here, as a real worker imports it before its first stage
-        from trainables.storing import Outcome, known
+        from trainables.storing import Outcome
 
-        self._outcome, self._known = Outcome, known
+        self._outcome = Outcome
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._place, self._work, self.store = place, Work(**place["work"]), Store(place["store"])
         self._up = Folder(f"{place['store']}-up")
@@ -130,7 +131,7 @@ class Bench:
             blobs = {WEIGHTS if stage.kind == "train" else PREDICTIONS: content}
             self.store.put(stage.key, {"stage": asdict(stage), **about, "worker": self.worker}, blobs)
         parent = "memory" if stage.parent else "base"
-        return self._known(self._outcome(stage.key, stage.kind, True, seconds, parent, self.worker, 64))
+        return known(self._outcome(stage.key, stage.kind, True, seconds, parent, self.worker, 64))
 
     def settle(self) -> None:
         """All is stored."""

@@ -35,6 +35,7 @@ from trainables import train as training
 from trainables.bench import Bench, Workplace
 from trainables.kinds import KINDS
 from trainables.store import Store
+from trainables.threads import known
 
 WHERE: dict[str, list[tuple[Any, str]]] = {
     "training: forward and backward": [(training, "backward")],
@@ -116,7 +117,7 @@ def main() -> None:
         start, clock, stages = watch.now(), time.monotonic(), 0
         bench = Bench(Workplace(**json.loads(study.workplace())))
         # On the thread of this function, so that it is watched too.
-        stack.enter_context(patch.object(bench.storing._thread, "submit", lambda task: storing.known(task())))
+        stack.enter_context(patch.object(bench.storing._thread, "submit", lambda task: known(task())))
         planner = Planner(study, Store(study.settings.store_url))
         while path := planner.take():
             for stage in path:

@@ -255,7 +255,7 @@ class Settings(Config):
     @classmethod
     def _switched(cls, given: Any) -> Any:
         """YAML reads the words on and off as true and false."""
-        return {True: "on", False: "off"}.get(given, given) if isinstance(given, bool) else given
+        return ("off", "on")[given] if isinstance(given, bool) else given
 
     @field_validator("learning_rate")
     @classmethod

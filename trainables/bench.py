@@ -51,9 +51,10 @@ from trainables.precision import computed_in
 from trainables.reading import OnBadRow
 from trainables.stage import FORGETTING, PREDICTIONS, STATE, WEIGHTS, Stage
 from trainables.store import Corrupt, Store
-from trainables.storing import Made, Outcome, Storing, known
+from trainables.storing import Made, Outcome, Storing
 from trainables.tasks import Task
 from trainables.templates import PLACEHOLDERS
+from trainables.threads import known
 from trainables.train import Trained, train
 
 HEADS_KEPT = 64
@@ -164,7 +165,7 @@ class Bench:
         if self.store.has(stage.key):
             return known(Outcome(stage.key, stage.kind, False, time.monotonic() - start, "", self.worker))
         lease = self.storing.begin(stage, attempt)
-        with self.storing.held(lease), watch.work(), computed_in(self.model, stage.dtype):
+        with self.storing.held([lease]), watch.work(), computed_in(self.model, stage.dtype):
             return self.storing.put(self._made(stage, attempt, start), lease)
 
     def settle(self) -> None:
@@ -184,18 +185,18 @@ class Bench:
         if tokens == ALONE:
             return
         leases: dict[str, Lease] = {}
-        for job in jobs:
-            with suppress(Held):
-                leases[job.stage.key] = self.storing.begin(job.stage, FIRST, together=len(jobs))
-        jobs = [job for job in jobs if job.stage.key in leases]
-        with self.storing.held(*leases.values()), watch.work(), computed_in(self.model, stages[0].dtype):
+        with self.storing.held(leases.values()), watch.work(), computed_in(self.model, stages[0].dtype):
+            for job in jobs:
+                with suppress(Held):
+                    leases[job.stage.key] = self.storing.begin(job.stage, FIRST, together=len(jobs))
+            jobs = [job for job in jobs if job.stage.key in leases]
             found = train_together(self.model, jobs, tokens)
             share = (time.monotonic() - start) / max(1, len(jobs))
             counts = watch.Counts(*(count // max(1, len(jobs)) for count in watch.counts()))
             for job, trained in zip(jobs, found, strict=True):
                 key = job.stage.key
                 if isinstance(trained, Diverged):
-                    self.storing.give_up(f"Diverged: {trained}", leases[key])
+                    self.storing.end(leases[key], f"Diverged: {trained}")
                     self._ahead[key] = known(trained)
                     continue
                 self._keep(key, trained.weights)

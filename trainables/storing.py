@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -70,17 +70,24 @@ class Storing:
         return lease
 
     @contextmanager
-    def held(self, *leases: Lease) -> Iterator[None]:
+    def held(self, leases: Iterable[Lease]) -> Iterator[None]:
         """Work on stages that are held; the attempts at them end with what it raises."""
         try:
             yield
         except BaseException as error:
-            self.give_up(_told(error), *leases)
+            self._end(leases, f"{type(error).__name__}: {error}")
             raise
 
-    def give_up(self, reason: str, *leases: Lease) -> None:
-        """End the attempts at these stages, or at all that are under way, so that others may begin at once."""
-        for lease in leases or list(self._leases.values()):
+    def give_up(self, reason: str) -> None:
+        """End the attempts at all stages that are under way, so that others may begin them at once."""
+        self._end(self._leases.values(), reason)
+
+    def end(self, lease: Lease, reason: str) -> None:
+        """End the attempt at a stage."""
+        self._end([lease], reason)
+
+    def _end(self, leases: Iterable[Lease], reason: str) -> None:
+        for lease in list(leases):
             if self._leases.pop(lease.key, None):
                 with suppress(StoreTrouble):
                     self.attempts.end(lease, reason[:500])
@@ -106,7 +113,7 @@ class Storing:
         stage, attempt = made.stage, made.attempt
         about = {"worker": self.worker, "seconds": made.seconds, "parent_from": made.source, "torch": torch.__version__,
                  "attempt": attempt.number, "split": attempt.split}  # fmt: skip
-        with self.held(lease):
+        with self.held([lease]):
             blobs = made.content()
             # One that was taken for dead and is not leaves it to who took it over: equal keys mean equal results.
             if self.attempts.holds(lease):
@@ -121,17 +128,3 @@ class Storing:
             stage.key, stage.kind, True, made.seconds, made.source, self.worker, size, attempt.split,
             **made.counts._asdict(),
         )  # fmt: skip
-
-
-def known(what: Outcome | Exception) -> Future[Outcome]:
-    """What is known already of a stage."""
-    future: Future[Outcome] = Future()
-    if isinstance(what, Exception):
-        future.set_exception(what)
-    else:
-        future.set_result(what)
-    return future
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

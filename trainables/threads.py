@@ -33,3 +33,13 @@ class OwnThread:
             except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
                 future.set_exception(error)
             del future, task  # else the last result would be kept until there is another task
+
+
+def known(what: T | BaseException) -> Future[T]:
+    """A future of what is known already: a result, or what asking for it raises."""
+    future: Future[T] = Future()
+    if isinstance(what, BaseException):
+        future.set_exception(what)
+    else:
+        future.set_result(what)
+    return future

@@ -30,7 +30,7 @@ from trainables.failures import Diverged, MissingParent
 from trainables.shipped import here
 from trainables.stage import Stage
 from trainables.store import StoreTrouble
-from trainables.threads import OwnThread
+from trainables.threads import OwnThread, known
 
 if TYPE_CHECKING:
     from trainables.bench import Bench
@@ -173,7 +173,7 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
             self._bench.recover(error)
             return told
         except BaseException as error:  # noqa: BLE001 - raised where it ends the process
-            return _failed(error)
+            return known(error)
 
     def _stored(self, stage: Stage, made: Made) -> dict[str, Any]:
         """What is told of a stage once it is stored, or why it is not."""
@@ -212,12 +212,6 @@ class StagePath(tune.Trainable):  # type: ignore[misc]
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing, likewise."""
-
-
-def _failed(error: BaseException) -> Future[Outcome]:
-    future: Future[Outcome] = Future()
-    future.set_exception(error)
-    return future
 
 
 def _new_bench(place: str) -> Bench:
