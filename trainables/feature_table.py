@@ -6,6 +6,7 @@ known without building any.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -73,7 +74,26 @@ class Lists(NamedTuple):
         return np.diff(np.asarray(self.ends)).astype(np.int64)
 
 
-class FeatureTable(Sequence[Feature]):
+class _Built(Sequence[Feature]):
+    """A sequence whose features are built when they are asked for."""
+
+    @abstractmethod
+    def _built(self, place: int) -> Feature:
+        """The feature of a place from 0."""
+
+    @overload
+    def __getitem__(self, place: int) -> Feature: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Feature]: ...
+    def __getitem__(self, place: int | slice) -> Feature | list[Feature]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return self._built(place % len(self))
+
+
+class FeatureTable(_Built):
     """Features in a record batch of `SCHEMA`."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:
@@ -103,17 +123,6 @@ class FeatureTable(Sequence[Feature]):
 
     def __len__(self) -> int:
         return self._count
-
-    @overload
-    def __getitem__(self, place: int) -> Feature: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Feature]: ...
-    def __getitem__(self, place: int | slice) -> Feature | list[Feature]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(self._count))]
-        if not -self._count <= place < self._count:
-            raise IndexError(place)
-        return self._built(place % self._count)
 
     def __iter__(self) -> Iterator[Feature]:
         return map(self._built, range(self._count))
@@ -169,7 +178,7 @@ def arrow_file(features: Sequence[Feature]) -> pa.Buffer:
     return sink.getvalue()
 
 
-class Joined(Sequence[Feature]):
+class Joined(_Built):
     """The features of several sets, one set after the other, none of them copied or built."""
 
     def __init__(self, parts: Sequence[Sequence[Feature]]) -> None:
@@ -179,16 +188,7 @@ class Joined(Sequence[Feature]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, place: int) -> Feature: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Feature]: ...
-    def __getitem__(self, place: int | slice) -> Feature | list[Feature]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        place %= len(self)
+    def _built(self, place: int) -> Feature:
         part = bisect_right(self._ends, place) - 1
         return self.parts[part][place - self._ends[part]]
 
