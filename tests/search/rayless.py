@@ -16,17 +16,23 @@ from trainables.bench import Bench, Workplace
 from trainables.store import Store
 
 
-def rayless(words: Sequence[str], out: Path) -> Path:
-    """The run folder, under `out`, of the study that these words of the command `run` ask for."""
-    flags = vars(run_parser().parse_args([*words, "--out", str(out)]))
-    given = {key: value for key, value in flags.items() if key not in ("set", "dry_run", "debug")}
-    study = Study(*load_settings(given, parse_overrides(flags["set"])))
+def played(study: Study) -> Planner:
+    """The planner of a study whose stages were all run on one bench."""
     study.check()
     planner = Planner(study, Store(study.settings.store_url))
     bench = Bench(Workplace(**json.loads(study.workplace())))
     while not planner.finished:
         for stage in planner.take():
             planner.report(asdict(bench.run(stage)))
+    return planner
+
+
+def rayless(words: Sequence[str], out: Path) -> Path:
+    """The run folder, under `out`, of the study that these words of the command `run` ask for."""
+    flags = vars(run_parser().parse_args([*words, "--out", str(out)]))
+    given = {key: value for key, value in flags.items() if key not in ("set", "dry_run", "debug")}
+    study = Study(*load_settings(given, parse_overrides(flags["set"])))
+    planner = played(study)
     assert not planner.failed
     folder = RunFolder(study, ["order-search", "run", *words])
     folder.finish(planner, {})

@@ -5,25 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from dataclasses import asdict
 
 import pandas as pd
 import pytest
 import yaml
 from planted import row
+from rayless import played
 
 from search.analysis.representations import MARGIN
 from search.describe import describe
-from search.planner import Planner
 from search.publish import published
 from search.results import Results, Run
 from search.run_folder import RunFolder
 from search.settings import load_settings
 from search.study import Study
-from trainables.bench import Bench, Workplace
 from trainables.config import names
 from trainables.fertility import PORTION
-from trainables.store import Store
 from trainables.tasks import load_task
 
 SMALL = {"steps": 2, "target_steps": 2, "batch_size": 4}
@@ -43,12 +40,7 @@ def run(tmp_path, space, **changed):
     flags |= {key: changed.pop(key) for key in list(changed) if key in ("seeds", "targets")}
     settings = {**REDUCED.get(space, {}), **changed}
     study = Study(*load_settings(flags, {**settings, "train": {**SMALL, **settings.get("train", {})}}))
-    study.check()
-    planner = Planner(study, Store(study.settings.store_url))
-    bench = Bench(Workplace(**json.loads(study.workplace())))
-    while not planner.finished:
-        for stage in planner.take():
-            planner.report(asdict(bench.run(stage)))
+    planner = played(study)
     folder = RunFolder(study, ["order-search"])
     board, about = folder.finish(planner, {})
     assert not planner.failed
