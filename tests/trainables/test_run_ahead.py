@@ -15,7 +15,7 @@ from trainables.failures import Diverged
 from trainables.fused_cost import ALONE
 from trainables.methods.settings import MethodSettings, scalars
 from trainables.stage import WEIGHTS, Stage
-from trainables.store import Store
+from trainables.store import Store, StoreTrouble
 from trainables.tasks import load_task
 
 TASKS = ("mini-nli", "mini-topic")
@@ -135,3 +135,19 @@ def test_it_is_told_where_a_parent_came_from(place, together):
     bench = Bench(place)
     bench.run_ahead([stage("mini-nli", first), stage("mini-nli")])
     assert bench.run(stage("mini-nli", first)).parent == "store"
+
+
+def test_attempts_that_were_begun_end_where_a_later_one_cannot_be(place, together, monkeypatch):
+    stages = [stage("mini-topic"), stage("mini-nli")]
+    bench = Bench(place)
+    begin = bench.storing.begin
+
+    def full(one, *given, **about):
+        if one.key == stages[1].key:
+            raise StoreTrouble("the disk is full")
+        return begin(one, *given, **about)
+
+    monkeypatch.setattr(bench.storing, "begin", full)
+    with pytest.raises(StoreTrouble):
+        bench.run_ahead(stages)
+    assert [about["ended"] for _, about in Attempts.all(Store(place.store))] == ["StoreTrouble: the disk is full"]
