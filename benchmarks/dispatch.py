@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from search.cluster import joined  # sets what Ray reads when it is imported
 from benchmarks.noop import Fabricated, Work, study
 from benchmarks.noop_path import swapped
 from benchmarks.planner_scale import STAGES, TARGETS, Meter, metered
+from benchmarks.processes import apart
 from benchmarks.results import record
 from search import runner
 from search.planner import Planner
@@ -78,15 +78,9 @@ def once(workers: int, stages: int, seconds: float) -> dict[str, float]:
     }  # fmt: skip
 
 
-def apart(workers: int, stages: int, seconds: float) -> dict[str, float]:
+def once_apart(workers: int, stages: int, seconds: float) -> dict[str, float]:
     """The figures of a run in a process of its own."""
-    words = ["--once", str(workers), "--stages", str(stages), "--seconds", str(seconds)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.dispatch", *words], check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print(workers, "workers", json.dumps(found), file=sys.stderr, flush=True)
-    return found
+    return apart("dispatch", "--once", str(workers), "--stages", str(stages), "--seconds", str(seconds))
 
 
 def main() -> None:
@@ -103,7 +97,7 @@ def main() -> None:
         return
     lines, best = [], 0.0
     for workers in given.workers:
-        found = apart(workers, given.stages, 0.0)
+        found = once_apart(workers, given.stages, 0.0)
         best = max(best, found["rate"])
         lines.append(
             f"- {workers} no-op workers: {found['rate']:.1f} single-stage trials a second; the driver's processor time "
@@ -111,7 +105,7 @@ def main() -> None:
         )
     fed = ", ".join(f"{best * seconds:.0f} for stages of {seconds} s" for seconds in SECONDS)
     lines.append(f"- at {best:.0f} a second one driver feeds {fed}")
-    found = apart(max(given.workers), 20 * max(given.workers), 1.0)
+    found = once_apart(max(given.workers), 20 * max(given.workers), 1.0)
     lines.append(
         f"- {max(given.workers)} workers with stages of 1 s are at work {100 * found['busy']:.0f} % of the time"
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from ray.tune.search import Searcher
 
 from benchmarks.noop import Ended, Work, bound_of, planner_of, study, workers_up
 from benchmarks.noop_path import swapped
+from benchmarks.processes import apart
 from benchmarks.results import record
 from search import runner
 from search.planner import Planner
@@ -189,14 +189,6 @@ def _figures(meter: Meter, planning: float, start: float, end: float, processes:
     }  # fmt: skip
 
 
-def apart(*words: str) -> dict[str, Any]:
-    """The figures of a run in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.planner_scale", *words]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def scale(stages: int, workers: int, repeats: int, stores: bool) -> list[str]:
     """Interleaved runs of both, and their medians."""
     found: dict[str, list[dict[str, Any]]] = {"planner": [], "trivial": []}
@@ -204,8 +196,7 @@ def scale(stages: int, workers: int, repeats: int, stores: bool) -> list[str]:
         for _ in range(repeats):
             for kind, runs in found.items():
                 words = ["--once", kind, "--folder", folder, "--stages", str(stages), "--workers", str(workers)]
-                runs.append(apart(*words, *([] if stores else ["--no-store"])))
-                print(kind, json.dumps(runs[-1]), file=sys.stderr, flush=True)
+                runs.append(apart("planner_scale", *words, *([] if stores else ["--no-store"])))
     middle = {kind: {name: median(run[name] for run in runs) for name in runs[0]} for kind, runs in found.items()}
     own, other = middle["planner"], middle["trivial"]
     what = "each puts its record into the store" if stores else "nothing is stored, records are made up in the driver"
